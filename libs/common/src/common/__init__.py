@@ -1,0 +1,1 @@
+"""What Atrium's services share."""

@@ -1,0 +1,35 @@
+"""A service's command line: sub-commands, and one plain line for whatever goes wrong in a foreseeable way."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from common.errors import AtriumError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command; `run` answers the exit status, None for 0. `arguments` adds its arguments to the parser."""
+
+    help: str
+    run: Callable[[argparse.Namespace], int | None]
+    arguments: Callable[[argparse.ArgumentParser], None] | None = None
+
+
+def main(service: str, description: str, commands: Mapping[str, Command], argv: Sequence[str] | None = None) -> int:
+    """Runs one of `commands`. An AtriumError becomes one line on stderr and exit status 2, an interrupt 130."""
+    parser = argparse.ArgumentParser(prog=service, description=description)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="|".join(commands))
+    for name, command in commands.items():
+        subparser = subparsers.add_parser(name, help=command.help, description=command.help)
+        if command.arguments is not None:
+            command.arguments(subparser)
+    arguments = parser.parse_args(argv)
+    try:
+        return commands[arguments.command].run(arguments) or 0
+    except AtriumError as error:
+        print(f"{service}: {error}", file=sys.stderr)  # noqa: T201 (a command line speaks)
+        return 2
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,1 @@
+"""The relational database: engine, the versioned row with its outbox row, the doorbell, migrations."""

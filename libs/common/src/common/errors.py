@@ -1,0 +1,79 @@
+"""What can go wrong, in the domain's words. The docstring is the message; the fields say which."""
+
+from dataclasses import dataclass
+
+
+class AtriumError(Exception):
+    """Something went wrong."""
+
+    def __str__(self) -> str:
+        return self.__doc__ or type(self).__name__
+
+
+@dataclass(eq=False)
+class NotFound(AtriumError):
+    """There is no such listing, or it has been deleted."""
+
+    id: str
+
+
+@dataclass(eq=False)
+class Conflict(AtriumError):
+    """Another listing already has this value."""
+
+    field: str
+    existing_id: str
+
+
+@dataclass(eq=False)
+class Stale(AtriumError):
+    """The listing has changed since it was read."""
+
+    id: str
+    version: int  # the current one
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field: where it stands (`body`, `query`, `path`, `header`), its dotted name, and why."""
+
+    where: str
+    name: str
+    detail: str
+
+
+@dataclass(eq=False)
+class Invalid(AtriumError):
+    """The input is not valid."""
+
+    errors: tuple[FieldError, ...]
+
+    @classmethod
+    def field(cls, name: str, detail: str, where: str = "body") -> "Invalid":
+        return cls((FieldError(where, name, detail),))
+
+    def __str__(self) -> str:
+        return "; ".join(f"{error.name}: {error.detail}" if error.name else error.detail for error in self.errors)
+
+
+@dataclass(eq=False)
+class Unavailable(AtriumError):
+    """A neighbour does not answer; try again later."""
+
+    neighbour: str
+    reason: str = ""
+    retry_after: int = 1  # seconds
+
+    def __str__(self) -> str:
+        return f"{self.neighbour} is not available{f': {self.reason}' if self.reason else ''}"
+
+
+@dataclass(eq=False)
+class WrongSetting(AtriumError):
+    """A setting has a value that cannot be used."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"

@@ -1,0 +1,76 @@
+"""The broker port on one SQLite file, shared by the processes of one machine: what runs when there is no RabbitMQ."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.messaging.declared import Declared, of_queue
+from common.messaging.embedded_file import QueueFile, declare_in
+from common.messaging.embedded_messages import COLUMNS, from_row, put
+from common.messaging.embedded_subscription import FREE, EmbeddedSubscription, free_the_abandoned
+from common.messaging.port import Broker, Message, Publisher, Subscription
+from common.messaging.topology import Queue, Topology
+
+
+class EmbeddedBroker(Broker):
+    """Durable queues in the SQLite file at `path`, made with its folder when first used."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._declared = Declared()
+        self._file = QueueFile(path, self._declared)
+        self._lock = threading.Lock()
+        self._used: list[Publisher | Subscription] = []
+
+    def declare(self, topology: Topology) -> None:
+        self._declared.add(topology)
+        with self._file.writing() as connection:
+            declare_in(connection, topology)
+
+    def publisher(self) -> Publisher:
+        publisher = EmbeddedPublisher(QueueFile(self._path, self._declared))
+        with self._lock:
+            self._used.append(publisher)
+        return publisher
+
+    def subscribe(self, queue: Queue, prefetch: int) -> Subscription:
+        self._declared.add(of_queue(queue))
+        subscription = EmbeddedSubscription(self._path, self._declared, queue, prefetch)
+        with self._lock:
+            self._used.append(subscription)
+        return subscription
+
+    def depth(self, queue: str) -> int:
+        free_the_abandoned(self._file, self._path)
+        with self._file.reading() as connection:
+            return int(connection.execute(f"SELECT count(*) FROM (SELECT 1 {FREE})", (queue, -1)).fetchone()[0])  # noqa: S608
+
+    def browse(self, queue: str, limit: int) -> list[Message]:
+        free_the_abandoned(self._file, self._path)
+        with self._file.reading() as connection:
+            return [from_row(row) for row in connection.execute(f"SELECT {COLUMNS} {FREE}", (queue, max(0, limit)))]
+
+    def ping(self) -> None:
+        with self._file.reading() as connection:
+            connection.execute("SELECT count(*) FROM exchange").fetchone()
+
+    def close(self) -> None:
+        with self._lock:
+            used, self._used = self._used, []
+        for each in used:
+            each.close()
+        self._file.close()
+
+
+class EmbeddedPublisher(Publisher):
+    """A batch is one transaction, on disk when it returns."""
+
+    def __init__(self, file: QueueFile) -> None:
+        self._file = file
+
+    def publish(self, exchange: str, messages: Sequence[Message], timeout: float) -> list[bool]:
+        with self._file.writing(timeout) as connection:
+            return put(connection, exchange, messages)
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,124 @@
+"""The broker port: what the relay and the consumer need of a message broker, and what they may rely on."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from common.messaging.topology import Queue, Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. `routing_key` is the event's type; `timestamp` counts seconds since 1970; headers are text or integers."""
+
+    id: str
+    routing_key: str
+    body: bytes
+    headers: Mapping[str, str | int]
+    timestamp: int
+    content_type: str = "application/avro"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that was handed to us and is ours until acked, buried or released.
+
+    `tag` is the subscription's own, `attempts` how often it was handed out before (0 the first time).
+    """
+
+    message: Message
+    tag: object
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Burial:
+    """A delivery that shall become a dead letter: `reason` a short stable word, `detail` a sentence for people."""
+
+    delivery: Delivery
+    reason: str
+    detail: str
+
+
+class Publisher(ABC):
+    """Publishes batches. One thread at a time may use it."""
+
+    @abstractmethod
+    def publish(self, exchange: str, messages: Sequence[Message], timeout: float) -> list[bool]:
+        """True for each message that the broker has confirmed as durable in at least one queue; False for one it returned or refused.
+
+        Order within a batch is kept. Raises Unavailable when the broker cannot be asked or does not answer within `timeout`
+        seconds: any of the messages may then have been published.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Lets go of what it holds; a batch under way ends with Unavailable."""
+
+
+class Subscription(ABC):
+    """Messages of one queue. One thread at a time may use it.
+
+    What was taken and neither acked nor buried is handed out again after a release, a close, a lost connection or a crash.
+    Acting on a delivery that is no longer ours (the connection it came from is gone) does nothing: it will come again.
+    """
+
+    @abstractmethod
+    def take(self, limit: int, linger: float, timeout: float) -> list[Delivery]:
+        """Up to `limit` deliveries, oldest first; empty if none came within `timeout` seconds.
+
+        After the first it waits at most `linger` seconds for more. Never raises for an absent broker: it waits (and the adapter
+        reconnects by itself) until `timeout`.
+        """
+
+    @abstractmethod
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """These are done with, for good. In any order, any subset of what was taken."""
+
+    @abstractmethod
+    def bury(self, burials: Sequence[Burial]) -> None:
+        """Moves these to the queue's dead letters, durable there before they are acked here.
+
+        A dead letter keeps body, id and headers and gains `dead_reason`, `dead_detail`, `dead_at` (ISO 8601), `dead_queue`,
+        `dead_attempts`; headers too large to be sent along are left out and counted in `dead_headers_dropped`. Raises Unavailable
+        if that cannot be done now: they are still ours.
+        """
+
+    @abstractmethod
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Gives these back; they come again, to us or to another."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Gives everything back and stops taking."""
+
+
+class Broker(ABC):
+    """A message broker. Safe to share between threads; what it hands out is not."""
+
+    @abstractmethod
+    def declare(self, topology: Topology) -> None:
+        """Makes exchanges, queues, bindings and dead-letter queues exist, durable. May be repeated. Raises Unavailable."""
+
+    @abstractmethod
+    def publisher(self) -> Publisher: ...
+
+    @abstractmethod
+    def subscribe(self, queue: Queue, prefetch: int) -> Subscription:
+        """Starts taking from `queue` (declared with its bindings first, again after each reconnect), holding at most `prefetch`."""
+
+    @abstractmethod
+    def depth(self, queue: str) -> int:
+        """Messages waiting in the queue of this name; 0 if there is none. Raises Unavailable."""
+
+    @abstractmethod
+    def browse(self, queue: str, limit: int) -> list[Message]:
+        """Up to `limit` of the oldest messages of this queue, left where they are. Raises Unavailable."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Raises Unavailable if the broker does not answer within a second or two."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes every connection; publishers and subscriptions of this broker end."""

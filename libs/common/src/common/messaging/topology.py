@@ -1,0 +1,36 @@
+"""Who publishes where, and who listens: declared by relays and consumers alike, before anything is published.
+
+`mandatory` tells a publisher only that *no* queue took a message. That one of two queues is missing it cannot see, so every known
+subscriber's queue stands here.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable queue: bound to each (exchange, pattern of routing keys), with its dead letters beside it."""
+
+    name: str
+    bindings: tuple[tuple[str, str], ...]
+
+    @property
+    def dead(self) -> str:
+        return f"{self.name}.dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Durable topic exchanges, and the queues bound to them."""
+
+    exchanges: tuple[str, ...]
+    queues: tuple[Queue, ...]
+
+
+#: One exchange per producing service.
+ROOMS = "rooms"
+
+#: The queue that feeds the first generation of the index of rooms.
+SEARCH_ROOMS = Queue("search.rooms-g1", ((ROOMS, "#"),))
+
+TOPOLOGY = Topology(exchanges=(ROOMS,), queues=(SEARCH_ROOMS,))

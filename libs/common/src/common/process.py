@@ -1,0 +1,79 @@
+"""One process: an API in the main thread, workers (relay, consumer) in threads beside it, and an orderly end for all."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+#: A worker runs until the event is set, then finishes or gives back what it holds, and returns.
+Worker = Callable[[threading.Event], None]
+
+#: Seconds that workers have to end after the API has; and between a worker's failure and its next start.
+DRAIN, RESTART = 6.0, 1.0
+
+
+class Server(Protocol):
+    """Serves in `run`, which returns once `stop` was called and the requests under way are answered."""
+
+    def run(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def end_when_told() -> None:
+    """Until `run` takes over, SIGTERM and SIGINT end the process at once, with exit status 0: nothing is under way yet."""
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        os._exit(0)  # SystemExit would wait for the threads that an application already has
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+
+
+def run(workers: Mapping[str, Worker], server: Server | None = None) -> None:
+    """Runs until told to stop by SIGTERM or SIGINT. The server ends first, so that the workers still carry what it accepted."""
+    told, stop = threading.Event(), threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        log.info("stopping on %s", signal.Signals(number).name)
+        signal.signal(number, signal.SIG_DFL)  # the second time is not a request
+        told.set()
+        if server is not None:
+            server.stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    threads = [
+        threading.Thread(target=_kept_running, args=(name, worker, stop), name=name, daemon=True)
+        for name, worker in workers.items()
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        if server is None:
+            told.wait()
+        else:
+            server.run()
+    finally:
+        stop.set()
+        deadline = time.monotonic() + DRAIN
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                log.warning("%s did not end in time; what it held comes again", thread.name)
+
+
+def _kept_running(name: str, worker: Worker, stop: threading.Event) -> None:
+    """A worker never ends silently: a failure that it did not expect is logged, and it starts anew."""
+    while not stop.is_set():
+        try:
+            worker(stop)
+        except Exception:
+            log.exception("%s failed and starts anew", name)
+            stop.wait(RESTART)

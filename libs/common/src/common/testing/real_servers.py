@@ -1,0 +1,134 @@
+"""Finds the real servers that tests run on, and takes them away for tests of what happens then.
+
+A real server is the one that `TEST_POSTGRES_URL`, `TEST_RABBITMQ_URL` (with its management API at `TEST_RABBITMQ_MANAGEMENT_URL`)
+or `TEST_ELASTICSEARCH_URL` names, else the one that `tools/servers.py` runs, else one that it starts from what is installed
+(`ATRIUM_SERVERS=off` forbids that).
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+_VARIABLES = {"postgresql": "TEST_POSTGRES_URL", "rabbitmq": "TEST_RABBITMQ_URL", "elasticsearch": "TEST_ELASTICSEARCH_URL"}
+_MANAGEMENT = "TEST_RABBITMQ_MANAGEMENT_URL"
+
+
+class Missing(Exception):
+    """There is no such server here; says why."""
+
+
+def fail_or_skip(reason: str) -> NoReturn:
+    """End the running test: where everything must be there (`CI=true`) as a failure."""
+    if os.environ.get("CI", "").lower() in ("true", "1"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def administer(url: str) -> psycopg.Connection:
+    """A connection outside of transactions, to create and drop databases; `url` is SQLAlchemy's."""
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(plain, autocommit=True, connect_timeout=10)
+
+
+@dataclass(slots=True)
+class RealServers:
+    """The servers found so far in this test run. `tool` is `tools/servers.py`, which need not exist."""
+
+    tool: Path
+    versions: dict[str, str] = field(default_factory=dict)
+    started: list[str] = field(default_factory=list)
+    management_url: str = ""
+
+    def url(self, name: str) -> str:
+        """Where `name` answers: raises `Missing`, and fails the test when a server is there but does not do its work."""
+        found = self._locate(name)
+        url = found[_VARIABLES[name]]
+        self.management_url = found.get(_MANAGEMENT, self.management_url)
+        try:
+            self.versions[name] = self._version(name, url)
+        except (psycopg.Error, httpx.HTTPError) as error:
+            pytest.fail(f"{name} at {url} does not answer as it should: {error}", pytrace=False)
+        return url
+
+    def management(self, amqp: httpx.URL) -> httpx.Client:
+        """RabbitMQ's management API. Unless said otherwise it is ten thousand ports above AMQP, RabbitMQ's default."""
+        url = self.management_url or f"http://{amqp.host}:{(amqp.port or 5672) + 10_000}"
+        return httpx.Client(base_url=url, auth=(amqp.username, amqp.password), timeout=60)
+
+    def _locate(self, name: str) -> dict[str, str]:
+        if _VARIABLES[name] in os.environ:
+            return {variable: os.environ[variable] for variable in (_VARIABLES[name], _MANAGEMENT) if variable in os.environ}
+        if not self.tool.exists():
+            raise Missing(f"{_VARIABLES[name]} is not set")
+        if found := _exports(self.tool, name):
+            return found
+        if os.environ.get("ATRIUM_SERVERS") == "off":
+            raise Missing(f"{_VARIABLES[name]} is not set, and ATRIUM_SERVERS=off")
+        outcome = _call(self.tool, "start", "--offline", name)
+        if outcome.returncode != 0:
+            reason = outcome.stderr.strip().splitlines()[-1:] or [f"exit {outcome.returncode}"]
+            raise Missing(reason[0].removeprefix("servers: ").removeprefix(f"{name}: "))
+        self.started.append(name)
+        return _exports(self.tool, name)
+
+    def _version(self, name: str, url: str) -> str:
+        if name == "postgresql":
+            with administer(url) as connection:
+                row = connection.execute("SHOW server_version").fetchone()
+            return str(row[0]).split()[0] if row else ""
+        if name == "rabbitmq":
+            with self.management(httpx.URL(url)) as api:
+                return str(api.get("/api/overview").raise_for_status().json()["rabbitmq_version"])
+        return str(httpx.get(url, timeout=30).raise_for_status().json()["version"]["number"])
+
+
+@dataclass(frozen=True, slots=True)
+class ServerControl:
+    """Takes a real server away while a test runs, and gives it back; data is kept.
+
+    Only for the servers that `tools/servers.py` runs; with any other the test is skipped (with `CI=true`, it fails).
+    """
+
+    tool: Path
+    stopped: set[str]
+
+    def stop(self, name: str) -> None:
+        """End it in order, as an operator would."""
+        self._end(name, "stop")
+
+    def kill(self, name: str) -> None:
+        """SIGKILL all of its processes at once."""
+        self._end(name, "kill")
+
+    def start(self, name: str) -> None:
+        """Start it again under the same URL; it is ready when this returns."""
+        _call(self.tool, "start", "--offline", name).check_returncode()
+        self.stopped.discard(name)
+
+    def _end(self, name: str, how: str) -> None:
+        ours = _exports(self.tool, name).get(_VARIABLES[name])
+        if ours is None or os.environ.get(_VARIABLES[name], ours) != ours:
+            fail_or_skip(f"{name} is missing: only one that tools/servers.py runs can be stopped")
+        self.stopped.add(name)
+        _call(self.tool, how, name).check_returncode()
+
+
+def _exports(tool: Path, name: str) -> dict[str, str]:
+    """What `env` prints for a server that runs; empty for one that does not."""
+    outcome = _call(tool, "env", name)
+    outcome.check_returncode()
+    return dict(shlex.split(line)[1].split("=", 1) for line in outcome.stdout.splitlines())
+
+
+def _call(tool: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(tool), *arguments]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=170, check=False)

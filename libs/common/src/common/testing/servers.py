@@ -1,0 +1,220 @@
+"""Pytest plugin: embedded and real backends, an empty one for each test.
+
+Where the real servers come from is said in `real_servers`. Without one its tests are skipped and the summary says so loudly;
+with `CI=true` they fail.
+"""
+
+import sqlite3
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import httpx
+import pytest
+from psycopg import sql
+from sqlalchemy.engine import make_url
+
+from common.testing.real_servers import Missing, RealServers, ServerControl, administer, fail_or_skip
+
+# Per axis: the embedded backend, then the real one, as they are named in parameters and in the summary.
+DATABASES = ("sqlite", "postgresql")
+BROKERS = ("embedded", "rabbitmq")
+INDICES = ("tantivy", "elasticsearch")
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What one running system is built on."""
+
+    database_url: str
+    broker_url: str
+    index_url: str
+
+
+@dataclass(slots=True)
+class _Run:
+    """What this test run has used so far: tests per backend, and the versions of what is no server."""
+
+    servers: RealServers
+    tests: Counter[str] = field(default_factory=Counter)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+_RUN = pytest.StashKey[_Run]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_RUN] = _Run(RealServers(config.rootpath / "tools" / "servers.py"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    run = config.stash[_RUN]
+    skips = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    fails = [str(report.longrepr) for report in terminalreporter.stats.get("error", [])]
+    axes = []
+    anything_missing = False
+    for axis in (DATABASES, BROKERS, INDICES):
+        parts = []
+        for name in axis:
+            missing = sum(f"{name} is missing:" in reason for reason in skips)
+            failed = sum(f"{name} is missing:" in reason for reason in fails)
+            if run.tests[name]:
+                parts.append(
+                    f"{name} ✓ {(run.versions | run.servers.versions).get(name, '')} ({run.tests[name]})".replace("  ", " ")
+                )
+            if missing or failed:
+                anything_missing = True
+                parts.append(f"{name} – MISSING ({missing + failed} tests {'failed' if failed else 'skipped'})")
+        if parts:
+            axes.append("  ".join(parts))
+    if axes:
+        colour = {"yellow": True} if anything_missing else {"green": True}
+        terminalreporter.write_line(f"BACKENDS: {' | '.join(axes)}", bold=True, **colour)
+    if run.servers.started:
+        names = ", ".join(run.servers.started)
+        terminalreporter.write_line(f"started for this run and still running: {names} (make servers-stop ends them)")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> str:
+    """A PostgreSQL in which databases may be created: a SQLAlchemy URL with the psycopg driver."""
+    return _server(request.config, "postgresql")
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(request: pytest.FixtureRequest) -> str:
+    """A RabbitMQ in which virtual hosts may be created: an AMQP URL."""
+    return _server(request.config, "rabbitmq")
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_server(request: pytest.FixtureRequest) -> str:
+    """An Elasticsearch without security: an HTTP URL."""
+    return _server(request.config, "elasticsearch")
+
+
+@pytest.fixture
+def server_control(request: pytest.FixtureRequest) -> Iterator[ServerControl]:
+    """Stop, kill and start real servers; those still down at the end of the test are started again."""
+    control = ServerControl(request.config.stash[_RUN].servers.tool, set())
+    yield control
+    for name in list(control.stopped):
+        control.start(name)
+
+
+@pytest.fixture
+def sqlite_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database file that does not exist yet."""
+    _note(request, "sqlite", sqlite3.sqlite_version)
+    return f"sqlite:///{tmp_path / 'database.db'}"
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest, postgres_server: str) -> Iterator[str]:
+    """An empty database on the real server, dropped after the test."""
+    _note(request, "postgresql")
+    url, name = make_url(postgres_server), _unique()
+    with administer(postgres_server) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with administer(postgres_server) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database, once on SQLite and once on PostgreSQL."""
+    return _of(request, {"sqlite": "sqlite_url", "postgresql": "postgres_url"})
+
+
+@pytest.fixture
+def embedded_broker_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A broker file that does not exist yet."""
+    _note(request, "embedded")
+    return f"sqlite:///{tmp_path / 'broker.db'}"
+
+
+@pytest.fixture
+def rabbitmq_url(request: pytest.FixtureRequest, rabbitmq_server: str) -> Iterator[str]:
+    """A virtual host without any queue on the real server, deleted after the test."""
+    _note(request, "rabbitmq")
+    name = _unique()
+    server = httpx.URL(rabbitmq_server)
+    with request.config.stash[_RUN].servers.management(server) as api:
+        api.put(f"/api/vhosts/{name}").raise_for_status()
+        rights = {"configure": ".*", "write": ".*", "read": ".*"}
+        api.put(f"/api/permissions/{name}/{server.username}", json=rights).raise_for_status()
+        yield str(server.copy_with(path=f"/{name}"))
+        api.delete(f"/api/vhosts/{name}").raise_for_status()
+
+
+@pytest.fixture(params=BROKERS)
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """A broker without any queue, once embedded and once RabbitMQ."""
+    return _of(request, {"embedded": "embedded_broker_url", "rabbitmq": "rabbitmq_url"})
+
+
+@pytest.fixture
+def tantivy_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An index folder that does not exist yet."""
+    _note(request, "tantivy", version("tantivy"))
+    return f"tantivy:///{tmp_path / 'index'}"
+
+
+@pytest.fixture
+def elasticsearch_url(request: pytest.FixtureRequest, elasticsearch_server: str) -> Iterator[str]:
+    """The real server with a prefix for names (`?prefix=t-…-`); indices and templates under it are deleted after the test."""
+    _note(request, "elasticsearch")
+    prefix = f"{_unique()}-"
+    yield str(httpx.URL(elasticsearch_server).copy_with(path="/", params={"prefix": prefix}))
+    with httpx.Client(base_url=elasticsearch_server, timeout=60) as api:
+        indices = api.get(f"/{prefix}*", params={"expand_wildcards": "all", "features": "aliases"}).raise_for_status().json()
+        for name in indices:
+            api.delete(f"/{name}").raise_for_status()
+        for kind in ("_index_template", "_component_template"):
+            found = api.get(f"/{kind}/{prefix}*")
+            for template in found.json().get(f"{kind[1:]}s", []) if found.is_success else []:
+                api.delete(f"/{kind}/{template['name']}").raise_for_status()
+
+
+@pytest.fixture(params=INDICES)
+def index_url(request: pytest.FixtureRequest) -> str:
+    """A search index with nothing in it, once Tantivy and once Elasticsearch."""
+    return _of(request, {"tantivy": "tantivy_url", "elasticsearch": "elasticsearch_url"})
+
+
+@pytest.fixture(params=["embedded", "real"])
+def stack(request: pytest.FixtureRequest) -> Stack:
+    """Empty backends for a whole system, once embedded and once on the three real servers."""
+    names = {
+        "embedded": ("sqlite_url", "embedded_broker_url", "tantivy_url"),
+        "real": ("postgres_url", "rabbitmq_url", "elasticsearch_url"),
+    }[request.param]
+    database, broker, index = (request.getfixturevalue(name) for name in names)
+    return Stack(database, broker, index)
+
+
+def _of(request: pytest.FixtureRequest, fixtures: dict[str, str]) -> str:
+    url: str = request.getfixturevalue(fixtures[request.param])
+    return url
+
+
+def _note(request: pytest.FixtureRequest, backend: str, version: str = "") -> None:
+    run = request.config.stash[_RUN]
+    run.tests[backend] += 1
+    run.versions.setdefault(backend, version)
+
+
+def _unique() -> str:
+    return f"t-{uuid.uuid4().hex[:16]}"
+
+
+def _server(config: pytest.Config, name: str) -> str:
+    """The URL of a server that answers, or the end of this test."""
+    try:
+        return config.stash[_RUN].servers.url(name)
+    except Missing as reason:
+        fail_or_skip(f"{name} is missing: {reason}")

@@ -1,0 +1,118 @@
+"""A whole Atrium as its users have it: each service in processes of its own, spoken to over HTTP, stopped or killed at will."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+
+from common.testing.servers import Stack
+from common.testing.waiting import eventually
+
+#: The processes of each stack: one per service embedded, one per task on real servers.
+EMBEDDED = (("rooms", "all"), ("search", "all"))
+REAL = (("rooms", "api"), ("rooms", "relay"), ("search", "api"), ("search", "consumer"))
+
+
+@dataclass
+class System:
+    """The processes and how to reach them. `rooms` and `search` are HTTP clients of the two APIs."""
+
+    environ: Mapping[str, str]
+    commands: Sequence[tuple[str, str]]
+    logs: Path
+    rooms: httpx.Client
+    search: httpx.Client
+    processes: dict[tuple[str, str], subprocess.Popen[bytes]] = field(default_factory=dict)
+    _files: list[IO[bytes]] = field(default_factory=list)
+
+    def start(self, *commands: tuple[str, str]) -> None:
+        """Starts these processes, or all, and waits until both APIs are ready."""
+        for command in commands or self.commands:
+            log = (self.logs / f"{'-'.join(command)}.log").open("ab")
+            self._files.append(log)
+            self.processes[command] = subprocess.Popen(
+                [sys.executable, "-m", *command], env=dict(self.environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        for client in (self.rooms, self.search):
+            eventually(lambda client=client: _ready(client), seconds=60)  # type: ignore[misc]
+
+    def end(self, number: signal.Signals, *commands: tuple[str, str], seconds: float = 15) -> dict[tuple[str, str], int]:
+        """Sends a signal to these processes, or all, and answers their exit statuses."""
+        chosen = {command: self.processes.pop(command) for command in commands or tuple(self.processes)}
+        for process in chosen.values():
+            process.send_signal(number)
+        return {command: process.wait(seconds) for command, process in chosen.items()}
+
+    def found(self, **query: Any) -> dict[str, Any]:
+        """The answer to a search for rooms."""
+        answer = self.search.get("/v1.0/search/rooms", params=query)
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    def indexed(self, room_id: str) -> dict[str, Any] | None:
+        """The indexed document of a room, None while search does not find it."""
+        answer = self.search.get(f"/v1.0/search/rooms/{room_id}")
+        assert answer.status_code in (200, 404), answer.text
+        return answer.json() if answer.status_code == 200 else None
+
+    def log(self) -> str:
+        """What all processes have logged."""
+        return "".join(path.read_text(errors="replace") for path in sorted(self.logs.glob("*.log")))
+
+
+@contextmanager
+def running(stack: Stack, directory: Path, *, real: bool, **settings: str) -> Iterator[System]:
+    """A migrated system on these backends, its processes started; they are ended with the block, whatever they are doing."""
+    rooms_port, search_port = free_port(), free_port()
+    environ = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")}
+    environ |= {
+        "DATA_DIR": str(directory / "data"),
+        "DATABASE_URL": stack.database_url,
+        "BROKER_URL": stack.broker_url,
+        "INDEX_URL": stack.index_url,
+        "ROOMS_PORT": str(rooms_port),
+        "SEARCH_PORT": str(search_port),
+        "LOG_FORMAT": "json",
+        **settings,
+    }
+    for service in ("rooms", "search"):
+        subprocess.run([sys.executable, "-m", service, "migrate"], env=environ, check=True, stdin=subprocess.DEVNULL, timeout=60)
+    logs = directory / "logs"
+    logs.mkdir()
+    with (
+        httpx.Client(base_url=f"http://127.0.0.1:{rooms_port}", timeout=30) as rooms,
+        httpx.Client(base_url=f"http://127.0.0.1:{search_port}", timeout=30) as search,
+    ):
+        system = System(environ, REAL if real else EMBEDDED, logs, rooms, search)
+        try:
+            system.start()
+            yield system
+        finally:
+            for process in system.processes.values():
+                process.kill()
+                process.wait()
+            for file in system._files:
+                file.close()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False

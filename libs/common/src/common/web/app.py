@@ -1,0 +1,158 @@
+"""The web application of a service: connexion's document, security and resolver; Flask-Injector's injection; our own front and bridge."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import flask
+from connexion.middleware import ConnexionMiddleware
+from connexion.middleware.context import ContextMiddleware
+from connexion.middleware.security import SecurityMiddleware
+from flask_injector import FlaskInjector
+from injector import Binder, Injector
+from starlette.types import ASGIApp, Receive, Scope, Send
+from werkzeug.routing import MapAdapter
+
+from common.web.bridge import OPERATION, BodyBudget
+from common.web.cors import Cors
+from common.web.front import Front, lifespan
+from common.web.gateway import ControllerResolver, Gateway
+from common.web.health import Check, Health
+from common.web.operations import Call
+from common.web.pages import SwaggerUI, documents, front_page, problem_page
+from common.web.problems import ProblemTable, Translate
+from common.web.routing import Routes
+from common.web.streaming import STOPPING, Stream
+from common.web.threads import Workers
+from common.web.views import Views
+
+Module = Callable[[Binder], None]
+
+
+@dataclass(frozen=True)
+class Application:
+    """An ASGI application, and what tests reach for."""
+
+    name: str
+    asgi: ASGIApp
+    injector: Injector
+    flask: flask.Flask
+    _stop: Callable[[], None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.asgi(scope, receive, send)
+
+    def stop(self) -> None:
+        """Tells streams to end after the batch under way. From the loop's thread; `serve` does it when it stops."""
+        self._stop()
+
+
+def create_app(
+    *,
+    name: str,
+    spec: Path,
+    controller: type,
+    modules: Sequence[Module],
+    checks: Sequence[Check] = (),
+    streams: Sequence[Stream] = (),
+    body_limit: int = 1024 * 1024,
+    cors_origins: tuple[str, ...] = (),
+    views: Callable[[flask.Flask], None] | None = None,
+    location: Callable[[str], str] | None = None,
+    problems: Mapping[type[BaseException], Translate] | None = None,
+    security_map: Mapping[str, Any] | None = None,
+    version: str = "",
+    threads: int = 16,
+) -> Application:
+    """Builds the application; the injector makes `controller`, whose methods are the operations by operationId.
+
+    `modules` are `configure(binder)` functions, later ones override; `views` registers plain Flask views, which may have
+    injected arguments; `location` gives the path of a listing for the Location of a 409; `problems` adds domain errors to the
+    table; `security_map` is connexion's; `body_limit` is in bytes; `threads` is how many handlers run at a time.
+    Raises connexion's InvalidSpecification, ResolverError or ValueError for a document that is broken, an operation that has
+    no method or does not fit it, or a schema that cannot be compiled: a service that cannot work does not start.
+    """
+    app = _Flask(name, static_folder=None)
+    app.config.update(PROPAGATE_EXCEPTIONS=True, TRAP_HTTP_EXCEPTIONS=True)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    if views is not None:
+        views(app)
+    injector = FlaskInjector(app=app, modules=list(modules)).injector
+    workers = Workers(f"{name}-http", threads)
+    bodies = BodyBudget(body_limit)
+    plain = Views(app, workers, bodies)
+
+    gateway = Gateway(app, bodies, workers, injector, streams)
+    # Routing, exceptions, validation and Swagger UI are done elsewhere; see docs/adr.
+    stack = ConnexionMiddleware(gateway, middlewares=[SecurityMiddleware, ContextMiddleware], specification_dir=spec.parent)
+    stack.add_api(
+        spec.name, resolver=ControllerResolver(injector.get(controller), streams), security_map=dict(security_map or {})
+    )
+    # What connexion would do at the first request, when it is too late to refuse a broken document.
+    stack.app, stack.middleware_stack = stack._build_middleware_stack()
+    specification = stack.apis[0].specification
+
+    routes: Routes[ASGIApp] = Routes()
+    for method, path, target in gateway.routes(stack):
+        routes.add(method, path, target)
+    health = Health(name, version or str(specification["info"]["version"]), checks)
+    pages: dict[str, ASGIApp] = {
+        "/livez": health.live,
+        "/readyz": health.ready,
+        "/health-check": health.check,
+        "/problems/{name}": problem_page,
+    }
+    pages |= {"/": front_page(name, specification), **documents(spec, specification)}
+    for path, page in pages.items():
+        routes.add("GET", path, page)
+    ui = SwaggerUI(specification)
+
+    def otherwise(scope: Scope) -> ASGIApp:
+        return ui if ui.owns(scope["path"]) else plain.find(scope)
+
+    front = Front(routes, otherwise, ProblemTable(location, problems), Cors(cors_origins))
+    return _application(name, front, injector, app)
+
+
+def _application(name: str, front: Front, injector: Injector, app: flask.Flask) -> Application:
+    stopping: list[asyncio.Event] = []
+
+    def started() -> None:
+        stopping[:] = [asyncio.Event()]  # one per run: an event belongs to one loop
+
+    def stop() -> None:
+        for event in stopping:
+            event.set()
+
+    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            if not stopping:
+                started()
+            scope[STOPPING] = stopping[0]
+            await front(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await lifespan(receive, send, started, stop)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    return Application(name, asgi, injector, app, stop)
+
+
+class _Flask(flask.Flask):
+    """A Flask that takes an operation's route as already found, instead of matching the path a second time."""
+
+    def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
+        call: Call | None = request.environ.get(OPERATION) if request is not None else None
+        return super().create_url_adapter(request) if call is None else _Found(self, call)
+
+
+class _Found(MapAdapter):
+    def __init__(self, app: flask.Flask, call: Call) -> None:
+        super().__init__(app.url_map, "localhost", "/", "", "http", "/", "GET")
+        self._rule = call.operation.rule
+
+    def match(self, *_: Any, **__: Any) -> Any:
+        return self._rule, {}

@@ -1,0 +1,201 @@
+"""The relay carries what is in the outbox to the broker: at least once, and deletes only what was confirmed."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Engine, MetaData, func, insert, select
+from uuid_utils import uuid7
+
+from common.db.doorbell import Doorbell, doorbell
+from common.db.engine import open_engine, transaction
+from common.db.versioned import outbox_table
+from common.errors import Unavailable
+from common.events.catalogue import Catalogue
+from common.events.codec import Codec
+from common.events.envelope import from_message
+from common.events.outbox import Gate, backlog, outbox_row
+from common.events.relay import Relay
+from common.messaging.connect import connect
+from common.messaging.port import Broker, Message, Publisher
+from common.messaging.topology import Queue, Topology
+from common.observability import bind
+from common.testing.waiting import eventually, in_background
+
+QUEUE = Queue("listener", (("rooms", "#"),))
+OTHER = Queue("other-listener", (("rooms", "RoomDeleted"),))
+TOPOLOGY = Topology(("rooms",), (QUEUE, OTHER))
+CODEC = Codec(Catalogue.load())
+METADATA = MetaData()
+OUTBOX = outbox_table(METADATA)
+NOW = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+
+
+@dataclass
+class Side:
+    engine: Engine
+    broker: Broker
+    bell: Doorbell
+
+    def write(self, count: int = 1) -> list[str]:
+        ids = [str(uuid7()) for _ in range(count)]
+        rows = [
+            outbox_row(
+                CODEC,
+                type="RoomDeleted",
+                subject=id,
+                sequence=7,
+                time=NOW,
+                data={"id": id, "version": 7, "url": "https://a.example/", "deleted_at": NOW},
+            )
+            for id in ids
+        ]
+        with transaction(self.engine) as connection:
+            connection.execute(insert(OUTBOX), rows)
+        self.bell.ring()
+        return ids
+
+    def relay(self, **options) -> Relay:
+        parts = {"engine": self.engine, "outbox": OUTBOX, "doorbell": self.bell, "broker": self.broker, "topology": TOPOLOGY}
+        return Relay(**parts | {"exchange": "rooms", "codec": CODEC} | options)
+
+    def pending(self) -> int:
+        return backlog(self.engine, OUTBOX).pending
+
+    def received(self, queue: str = QUEUE.name) -> list[Message]:
+        return [message for message in self.broker.browse(queue, 5000) if message.routing_key != "Heartbeat"]
+
+
+@pytest.fixture
+def side(database_url: str, broker_url: str) -> Iterator[Side]:
+    engine = open_engine(database_url)
+    METADATA.create_all(engine)
+    broker, bell = connect(broker_url, "test"), doorbell(engine)
+    yield Side(engine, broker, bell)
+    bell.close()
+    broker.close()
+    engine.dispose()
+
+
+def test_every_row_becomes_one_message_in_every_queue(side):
+    with bind("request-1"):
+        ids = side.write(300)
+    with in_background(side.relay().run):
+        eventually(lambda: side.pending() == 0)
+    for queue in (QUEUE, OTHER):
+        messages = side.received(queue.name)
+        assert [message.headers["cloudEvents_subject"] for message in messages] == ids
+    message = messages[0]
+    assert message.headers["cloudEvents_specversion"] == "1.0"
+    assert message.headers["cloudEvents_source"] == "/rooms"
+    assert message.headers["cloudEvents_time"] == "2026-05-01T12:00:00.250000Z"
+    assert message.headers["cloudEvents_dataschema"] == "urn:atrium:schema:rooms/RoomDeleted.v1"
+    assert message.headers["cloudEvents_requestid"] == "request-1"
+    assert message.headers["traceparent"].startswith("00-")
+    assert message.id == message.headers["cloudEvents_id"]
+    assert (message.content_type, message.timestamp) == ("application/avro", int(NOW.timestamp()))
+    event = from_message(message, CODEC)
+    assert (event.subject, event.sequence, event.data["deleted_at"]) == (ids[0], 7, NOW)
+
+
+def test_a_write_wakes_the_relay(side):
+    with in_background(side.relay().run):
+        side.write()
+        eventually(lambda: side.pending() == 0)
+        began = time.monotonic()
+        for _ in range(5):
+            side.write()
+            eventually(lambda: side.pending() == 0)
+        # Looking by itself once a second it would take five; this is about being woken, not about speed.
+        assert time.monotonic() - began < 4
+
+
+def test_two_relays_lose_nothing(side):
+    ids = side.write(600)
+    other_bell = doorbell(side.engine)
+    with in_background(side.relay(window=50).run), in_background(side.relay(window=50, doorbell=other_bell).run):
+        ids += side.write(200)
+        eventually(lambda: side.pending() == 0)
+    subjects = [message.headers["cloudEvents_subject"] for message in side.received()]
+    assert set(subjects) == set(ids)
+    if side.engine.dialect.name == "postgresql":
+        assert len(subjects) == len(ids)
+    other_bell.close()
+
+
+class Contrary(Publisher):
+    """A publisher that refuses or fails as it is told, else hands on."""
+
+    def __init__(self, inner: Publisher, moods: list[object]) -> None:
+        self.inner, self.moods = inner, moods
+
+    def publish(self, exchange, messages, timeout):
+        mood = self.moods.pop(0) if self.moods else None
+        if mood == "away":
+            raise Unavailable("the broker")
+        if mood == "lost-confirm":
+            self.inner.publish(exchange, messages, timeout)
+            raise Unavailable("the broker")
+        if mood == "returns-odd":
+            self.inner.publish(exchange, messages[::2], timeout)
+            return [i % 2 == 0 for i in range(len(messages))]
+        return self.inner.publish(exchange, messages, timeout)
+
+    def close(self):
+        self.inner.close()
+
+
+@pytest.mark.parametrize("moods", [["away", "away"], ["lost-confirm"], ["returns-odd", "away", "lost-confirm"]], ids="+".join)
+def test_only_what_was_confirmed_leaves_the_outbox(side, moods, monkeypatch):
+    ids = side.write(20)
+    contrary = Contrary(side.broker.publisher(), list(moods))
+    monkeypatch.setattr(side.broker, "publisher", lambda: contrary)
+    with in_background(side.relay().run):
+        eventually(lambda: side.pending() == 0)
+    assert {message.headers["cloudEvents_subject"] for message in side.received()} == set(ids)
+    assert contrary.moods == []
+
+
+def test_told_to_stop_it_flushes_what_waits(side):
+    with in_background(side.relay(window=10).run):
+        eventually(lambda: side.pending() == 0)
+        side.write(400)
+    assert side.pending() == 0
+
+
+def test_heartbeats_pass_through_the_outbox(side):
+    with in_background(side.relay().run):
+        eventually(lambda: any(message.routing_key == "Heartbeat" for message in side.broker.browse(QUEUE.name, 10)))
+        eventually(lambda: side.pending() == 0)
+    (beat,) = side.broker.browse(QUEUE.name, 10)
+    event = from_message(beat, CODEC)
+    assert event.data["source"] == "rooms"
+    assert abs((datetime.now(UTC) - event.data["at"]).total_seconds()) < 60
+
+
+def test_a_heartbeat_does_not_vouch_for_what_another_relay_still_holds(side):
+    side.write(3)  # dated NOW, which is long ago
+    with in_background(side.relay().run):
+        eventually(lambda: any(message.routing_key == "Heartbeat" for message in side.broker.browse(QUEUE.name, 10)))
+    (beat,) = [message for message in side.broker.browse(QUEUE.name, 10) if message.routing_key == "Heartbeat"]
+    assert from_message(beat, CODEC).data["at"] == NOW
+
+
+def test_the_gate_lets_in_as_many_as_fit(side):
+    gate = Gate(side.engine, OUTBOX, 10)
+    side.write(7)
+    gate.admit(2)
+    with pytest.raises(Unavailable):
+        gate.admit(2)
+    gate.admit(1)
+    with side.engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(OUTBOX)) == 7
+
+
+def test_a_batch_larger_than_the_outbox_passes_when_nothing_waits(side):
+    gate = Gate(side.engine, OUTBOX, 10)
+    gate.admit(25)
+    with pytest.raises(Unavailable):
+        gate.admit(1)

@@ -1,0 +1,1 @@
+"""Room listings: published, revised and withdrawn over a REST API; every change is one event."""

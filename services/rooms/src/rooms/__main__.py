@@ -1,0 +1,90 @@
+"""The command line: `rooms api | relay | all | migrate | import FILE`."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from injector import Injector
+from sqlalchemy import Engine
+
+from common.commands import Command
+from common.commands import main as run_command
+from common.config import load, without_password
+from common.errors import Unavailable, WrongSetting
+from common.observability import configure_logging, wants_json
+from common.process import end_when_told, run
+from common.web.serve import serve
+from rooms import bootstrap
+from rooms.config import Config
+from rooms.entrypoints.cli import PATIENCE, import_file
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 2 and one line for a wrong setting."""
+    commands = {
+        "api": Command("serve the REST API", lambda _: _run(api=True, relay=False)),
+        "relay": Command("publish the outbox", lambda _: _run(api=False, relay=True)),
+        "all": Command("serve the API and publish the outbox, in one process", lambda _: _run(api=True, relay=True)),
+        "migrate": Command("bring the database to the newest schema", lambda _: _migrate()),
+        "import": Command("send a file of listings (NDJSON) to the API", _import, _import_arguments),
+    }
+    return run_command("rooms", "Room listings.", commands, argv)
+
+
+def _run(*, api: bool, relay: bool) -> None:
+    config = load(Config, os.environ)
+    configure_logging("rooms", config.log_level, json=wants_json(config.log_format))
+    end_when_told()
+    app = bootstrap.http(config) if api else None
+    injector = app.injector if app is not None else Injector([bootstrap.configure(config)])
+    _require_migrated(injector.get(Engine))
+    if app is not None:
+        bootstrap.warm_up()
+    workers = {"relay": bootstrap.relay(injector).run} if relay else {}
+    server = None if app is None else serve(app, config.host, config.port, setting="ROOMS_PORT")
+    broker = without_password(config.broker_url)
+    if server is not None:
+        log.info("listening on %s; database %s, broker %s", server.url, without_password(config.database_url), broker)
+    if relay:
+        log.info("relaying from %s to %s", without_password(config.database_url), broker)
+    run(workers, server)
+
+
+def _require_migrated(engine: Engine) -> None:
+    try:
+        behind = bootstrap.pending(engine)
+    except Unavailable:
+        return  # it will come; until then the health check says so
+    if behind:
+        raise WrongSetting("DATABASE_URL", "the database has an older schema, or none; run `rooms migrate`")
+
+
+def _migrate() -> None:
+    before, after = bootstrap.migrate(load(Config, os.environ))
+    print(f"rooms: the database is at {after}" + ("" if before == after else f", was at {before or 'nothing'}"))
+
+
+def _import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="one JSON listing per line; - reads standard input")
+    parser.add_argument("--url", help="the API's address; by default ROOMS_HOST and ROOMS_PORT")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE,
+        metavar="SECONDS",
+        help="how long an API that is away is tried again; %(default)s",
+    )
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    config = load(Config, os.environ)
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return import_file(arguments.file, arguments.url or f"http://{host}:{config.port}", arguments.patience)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""The import's lines: each a listing in, each an outcome out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from common.errors import Invalid
+from common.web.problems import ProblemTable
+from common.web.streaming import Line, TooLong
+from common.web.validation import Schema, parse_json
+from rooms.use_cases import Imported, ImportRooms
+
+#: Says what is wrong with a line just as it would with a request.
+PROBLEMS = ProblemTable()
+
+
+@dataclass(frozen=True)
+class RoomLines:
+    """Answers `{"line", "outcome", "id", "problem"}` for each line, in order. Raises Unavailable."""
+
+    import_rooms: ImportRooms
+    schema: Schema
+
+    def __call__(self, lines: Sequence[Line]) -> list[bytes]:
+        outcomes: dict[int, Imported] = {}
+        documents: dict[int, dict[str, Any]] = {}
+        for number, line in lines:
+            try:
+                documents[number] = self._document(line)
+            except Invalid as error:
+                outcomes[number] = Imported("invalid", problem=error)
+        outcomes |= zip(documents, self.import_rooms(list(documents.values())), strict=True)
+        return [_shown(number, outcomes[number]) for number, _ in lines]
+
+    def _document(self, line: bytes | TooLong) -> dict[str, Any]:
+        if isinstance(line, TooLong):
+            raise Invalid.field("", f"the line has more than {line.limit} bytes")
+        document = parse_json(line)
+        if errors := self.schema.errors(document):
+            raise Invalid(errors)
+        return {name: value for name, value in document.items() if name not in self.schema.read_only}
+
+
+def _shown(number: int, imported: Imported) -> bytes:
+    problem = None if imported.problem is None else PROBLEMS.problem(imported.problem).document()
+    return orjson.dumps({"line": number, "outcome": imported.outcome, "id": imported.id, "problem": problem})

@@ -1,0 +1,170 @@
+"""While a neighbour is down or the outbox is full: 503 with Retry-After, never a 500, and all is well again afterwards."""
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import delete, make_url
+
+from common.db.engine import open_engine, transaction
+from common.testing.waiting import eventually
+from rooms.adapters.sql import outbox
+
+NOBODY = "/v1.0/rooms/01938b6e-5f0a-7c1e-8a55-0d6d1f6c2b11"
+IMPORT = {"Content-Type": "application/x-ndjson"}
+
+
+def unavailable(answer) -> dict:
+    assert (answer.status_code, answer.headers["Content-Type"]) == (503, "application/problem+json"), answer.text
+    assert int(answer.headers["Retry-After"]) >= 1
+    problem: dict = answer.json()
+    assert problem["type"] == "/problems/unavailable"
+    return problem
+
+
+def every_operation(api, listing) -> Iterator:
+    yield api.client.post("/v1.0/rooms", json=listing())
+    yield api.client.get("/v1.0/rooms")
+    yield api.client.get(NOBODY)
+    yield api.client.put(NOBODY, json=listing())
+    yield api.client.patch(NOBODY, json={})
+    yield api.client.delete(NOBODY)
+    yield api.client.post("/v1.0/rooms/import", content=json.dumps(listing()), headers=IMPORT)
+
+
+def test_a_full_outbox_refuses_writes_and_reads_go_on(serve, database_url, listing):
+    api = serve(database_url, OUTBOX_MAX="3")
+    rooms = [api.create(listing()) for _ in range(3)]
+    path = f"/v1.0/rooms/{rooms[0]['id']}"
+    for refused in (
+        api.client.post("/v1.0/rooms", json=listing()),
+        api.client.put(path, json=listing()),
+        api.client.patch(path, json={"price": 1}),
+        api.client.delete(path),
+        api.client.post("/v1.0/rooms/import", content=json.dumps(listing()), headers=IMPORT),
+    ):
+        assert unavailable(refused)["detail"] == "the outbox is not available"
+        assert refused.headers["Retry-After"] == "5"
+    assert api.client.get("/v1.0/rooms").json() == rooms
+    assert api.client.get(path).json() == rooms[0]
+    assert len(api.events()) == 3
+    # What changes nothing needs no room.
+    again = api.client.post("/v1.0/rooms/import", content=json.dumps(rooms[1]), headers=IMPORT)
+    assert again.json()["outcome"] == "unchanged"
+    assert api.client.post("/v1.0/rooms", json={}).status_code == 400
+
+    engine = open_engine(database_url)
+    with transaction(engine) as connection:
+        connection.execute(delete(outbox))
+    engine.dispose()
+    # A full outbox is counted again ten times a second, not for each write.
+    eventually(lambda: api.client.post("/v1.0/rooms", json=listing()).status_code == 201, seconds=2)
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg://nobody:secret@127.0.0.1:1/none", "sqlite:///{tmp}/a-file/rooms.db"])
+def test_a_database_that_is_away_makes_everything_wait(serve, listing, tmp_path, url):
+    if url.startswith("sqlite"):
+        (tmp_path / "a-file").mkdir()
+        (tmp_path / "a-file" / "rooms.db").write_text("not a database, but a text of some length: " * 100)
+    api = serve(url.format(tmp=tmp_path), migrate=False)
+    for answer in every_operation(api, listing):
+        assert "secret" not in answer.text
+        assert unavailable(answer)["detail"] == "the database is not available"
+    assert api.client.get("/livez").status_code == 200
+    assert api.client.get("/readyz").status_code == 503
+    health = api.client.get("/health-check")
+    assert (health.status_code, health.json()["checks"]["database"]["status"]) == (503, "down")
+    assert "secret" not in health.text
+    assert api.client.post("/v1.0/rooms", json={}).status_code == 400
+
+
+def test_a_database_that_comes_back_is_used_again(serve, postgres_url, listing):
+    with Gate(make_url(postgres_url).host or "127.0.0.1", make_url(postgres_url).port or 5432) as gate:
+        api = serve(make_url(postgres_url).set(host="127.0.0.1", port=gate.port).render_as_string(hide_password=False))
+        room = api.create(listing())
+        for _ in range(2):
+            gate.shut()
+            for answer in every_operation(api, listing):
+                unavailable(answer)
+            gate.open()
+            assert api.client.get(f"/v1.0/rooms/{room['id']}").json() == room
+            api.create(listing())
+        assert len(api.client.get("/v1.0/rooms").json()) == 3
+
+
+def test_a_broker_that_is_away_stops_nothing(serve, database_url, listing):
+    api = serve(database_url, BROKER_URL="amqp://guest:guest@127.0.0.1:1/")
+    api.create(listing())
+    health = api.client.get("/health-check")
+    assert (health.status_code, health.json()["status"], health.json()["checks"]["broker"]["status"]) == (200, "degraded", "down")
+    assert api.client.get("/readyz").status_code == 200
+
+
+def test_a_database_without_tables_is_no_reason_for_a_500(serve, database_url, listing):
+    api = serve(database_url, migrate=False)
+    for answer in every_operation(api, listing):
+        unavailable(answer)
+
+
+class Gate:
+    """A TCP proxy that can be shut: connections are cut, new ones refused."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._behind = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._lock = threading.Lock()
+        self._connections: set[socket.socket] = set()
+        self._open = True
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> "Gate":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shut()
+        self._listener.close()
+
+    def shut(self) -> None:
+        with self._lock:
+            self._open = False
+            for connection in self._connections:
+                close(connection)
+            self._connections.clear()
+
+    def open(self) -> None:
+        with self._lock:
+            self._open = True
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                if not self._open:
+                    close(client)
+                    continue
+                server = socket.create_connection(self._behind)
+                self._connections |= {client, server}
+            for source, target in ((client, server), (server, client)):
+                threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+        except OSError:
+            pass
+        for each in (source, target):
+            close(each)
+
+
+def close(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

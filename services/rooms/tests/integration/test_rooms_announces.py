@@ -1,0 +1,27 @@
+"""What a process says of itself when it starts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from common.testing.system import free_port
+
+
+def test_it_says_where_it_listens_and_what_it_uses_but_no_password(tmp_path: Path):
+    port = str(free_port())
+    settings = {"DATA_DIR": str(tmp_path), "ROOMS_PORT": port, "BROKER_URL": "amqp://guest:secret@127.0.0.1:1/"}
+    environ = {"PATH": os.environ["PATH"], "LOG_LEVEL": "info", "LOG_FORMAT": "json"} | settings
+    subprocess.run([sys.executable, "-m", "rooms", "migrate"], env=environ, check=True, timeout=60)
+    with subprocess.Popen([sys.executable, "-m", "rooms", "all"], env=environ, stderr=subprocess.PIPE, text=True) as process:
+        lines = [process.stderr.readline(), process.stderr.readline()]
+        process.terminate()
+        _, rest = process.communicate(timeout=30)
+    database = f"sqlite:///{tmp_path}/rooms.db"
+    assert [json.loads(line)["message"] for line in lines] == [
+        f"listening on http://127.0.0.1:{port}; database {database}, broker amqp://127.0.0.1:1/",
+        f"relaying from {database} to amqp://127.0.0.1:1/",
+    ]
+    assert process.returncode == 0
+    assert "Traceback" not in rest and "secret" not in rest

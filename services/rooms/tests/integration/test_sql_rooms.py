@@ -1,0 +1,124 @@
+"""What is particular to rooms in a database: events beside the rows, migrations, a full outbox, a database that is away."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import func, insert, select
+from uuid_utils import uuid7
+
+from common.db.engine import open_engine
+from common.db.migrations import migrate, pending
+from common.errors import Unavailable
+from rooms.adapters.sql import metadata, outbox
+from rooms.adapters.sql import rooms as table
+from rooms.bootstrap import MIGRATIONS
+from rooms.ports import Filter
+
+LATER = datetime(2026, 5, 2, tzinfo=UTC)
+
+
+def test_each_write_has_its_event_which_tells_the_whole_state(database, a_room):
+    room = a_room()
+    database.rooms.add(room)
+    second = room.revised(room.given, None, LATER)
+    database.rooms.put(second)
+    database.rooms.remove(second, LATER)
+    assert database.events() == [("RoomCreated", room.id, 1), ("RoomUpdated", room.id, 2), ("RoomDeleted", room.id, 3)]
+    gone = {"id": room.id, "version": 3, "url": room.given.url, "deleted_at": LATER}
+    assert database.decoded() == [room.shown(), second.shown(), gone]
+    assert database.bell.rings == 3
+    other = a_room()
+    assert database.rooms.store([other], []) == [True]
+    assert (database.decoded()[3], database.bell.rings) == (other.shown(), 4)
+
+
+def test_a_full_outbox_refuses_and_writes_nothing(opened, database_url, a_room):
+    database = opened(database_url, outbox_max=3)
+    rooms = [a_room() for _ in range(3)]
+    for room in rooms:
+        database.rooms.add(room)
+    for write in (
+        lambda: database.rooms.add(a_room()),
+        lambda: database.rooms.put(room.revised(room.given, None, LATER)),
+        lambda: database.rooms.remove(room, LATER),
+        lambda: database.rooms.store([a_room()], []),
+    ):
+        with pytest.raises(Unavailable) as full:
+            write()
+        assert (full.value.neighbour, full.value.retry_after) == ("the outbox", 5)
+    assert database.rooms.list(Filter(), None, 100) == sorted(rooms, key=lambda room: room.id)
+
+
+def test_who_store_the_same_rooms_in_another_order_do_not_deadlock(opened, postgres_url, a_room):
+    database = opened(postgres_url)
+    first, middle, last = (f"https://a.example/{number}" for number in (1, 2, 3))
+    room = a_room(url=middle)
+
+    def waiting() -> int:
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        with database.engine.connect() as connection:
+            return connection.exec_driver_sql(asked).scalar_one()
+
+    def blocked(number: int) -> None:
+        deadline = time.monotonic() + 10
+        while waiting() != number:
+            assert time.monotonic() < deadline, "nobody waits where somebody should"
+
+    with ThreadPoolExecutor(2) as pool, database.engine.connect() as rival:
+        # The one takes the first url and waits for the middle one; the other takes the last, unless it waits for the first before.
+        rival.exec_driver_sql("BEGIN")
+        rival.execute(insert(table).values(id=room.id, version=1, url_hash=sha256(middle.encode()).digest()))
+        one = pool.submit(database.rooms.store, [a_room(url=url) for url in (first, middle, last)], [])
+        blocked(1)
+        other = pool.submit(database.rooms.store, [a_room(url=url) for url in (last, first)], [])
+        blocked(2)
+        rival.exec_driver_sql("ROLLBACK")
+        assert (one.result(10), other.result(10)) == ([True, True, True], [False, False])
+    assert len(database.events()) == 3
+
+
+def test_the_migrations_make_what_the_adapter_expects(database, database_url):
+    assert not pending(database.engine, MIGRATIONS)
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert migrate(database.engine, MIGRATIONS) == ("0001", "0001")
+
+
+def test_two_may_migrate_at_once(database_url):
+    failures = []
+
+    def run() -> None:
+        engine = open_engine(database_url)
+        try:
+            migrate(engine, MIGRATIONS)
+        except Exception as error:
+            failures.append(error)
+        finally:
+            engine.dispose()
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    engine = open_engine(database_url)
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(outbox)) == 0
+    engine.dispose()
+
+
+def test_an_absent_database_is_unavailable(opened, tmp_path):
+    (tmp_path / "file").write_text("not a directory, not a database: " * 40)
+    for url in (f"sqlite:///{tmp_path}/file", "postgresql+psycopg://nobody:secret@127.0.0.1:1/none"):
+        rooms = opened(url, migrated=False).rooms
+        with pytest.raises(Unavailable) as absent:
+            rooms.get(str(uuid7()))
+        assert absent.value.neighbour == "the database"
+        assert "secret" not in str(absent.value)

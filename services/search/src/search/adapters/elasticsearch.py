@@ -1,0 +1,238 @@
+"""The index on Elasticsearch 9: an alias over generations, external versions, one outcome per item of a bulk."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, TypeVar, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import elastic_transport
+import elasticsearch
+import orjson
+
+from common.errors import NotFound, Unavailable, WrongSetting
+from search.adapters.elasticsearch_mapping import MAPPINGS, document, source, template
+from search.adapters.elasticsearch_query import page, search_body
+from search.domain import Applied, Document, Outcome, Page, Query, Refused
+from search.ports import Index
+from search.projection import microseconds, moment, project
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+NEIGHBOUR = "Elasticsearch"
+#: Bytes of one `_bulk` request, about; a real server takes 100 MB.
+BULK = 8_000_000
+SEARCH_TIMEOUT, BULK_TIMEOUT, PING_TIMEOUT = 10.0, 60.0, 2.0
+#: How long progress may be remembered, in seconds.
+PROGRESS_AGE = 0.5
+
+
+class _Missing(Exception):
+    """The alias leads nowhere."""
+
+
+class ElasticsearchIndex(Index):
+    """Rooms in Elasticsearch. Any number of processes may read and write: per document the highest version wins."""
+
+    def __init__(self, url: str, api_key: str = "") -> None:
+        """`url` is `http(s)://[user:password@]host:port/[?prefix=…]`; the prefix stands before every name. Connects to nothing yet."""
+        parts = urlsplit(url)
+        if not parts.hostname:
+            raise WrongSetting("INDEX_URL", "must name a host")
+        self._alias = parse_qs(parts.query).get("prefix", [""])[0] + "rooms"
+        port = parts.port or (443 if parts.scheme == "https" else 9200)
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        basic = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        self._client = elasticsearch.Elasticsearch(
+            f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}",
+            basic_auth=None if api_key else basic,
+            api_key=api_key or None,
+            request_timeout=SEARCH_TIMEOUT,
+            retry_on_timeout=False,
+            max_retries=0,
+            connections_per_node=32,
+        )
+        self._patient = self._client.options(request_timeout=BULK_TIMEOUT)
+        self._progress: tuple[float, Mapping[str, datetime]] = (float("-inf"), {})
+
+    def ensure(self, *, writing: bool) -> None:
+        indices = self._client.indices
+        try:
+            with _translated():
+                indices.put_index_template(name=self._alias, **template(self._alias))
+                if not indices.exists_alias(name=self._alias):
+                    self._create()
+                # A generation made by an earlier release gains the fields it lacks.
+                indices.put_mapping(index=self._alias, dynamic="strict", properties=MAPPINGS["properties"])
+        except elasticsearch.BadRequestError as error:
+            raise WrongSetting(
+                "INDEX_URL", f"the index behind {self._alias} cannot be used as it is: {_reason(error)}"
+            ) from error
+        except _Missing:
+            raise Unavailable(NEIGHBOUR, f"the alias {self._alias} vanished") from None
+
+    def _create(self) -> None:
+        first = f"{self._alias}-g1"
+        try:
+            self._client.indices.create(index=first, aliases={self._alias: {}})
+            log.info("made the index %s", first)
+        except elasticsearch.BadRequestError as error:
+            if "invalid_alias_name" in _reason(error) or "exists with the same name as the alias" in _reason(error):
+                raise WrongSetting("INDEX_URL", f"{self._alias} is an index there; it must be free for an alias") from error
+            if "resource_already_exists" not in _reason(error):
+                raise
+            # Another process was faster; or someone took the alias away, which only this may follow.
+            if not self._client.indices.exists_alias(name=self._alias):
+                self._client.indices.put_alias(index=first, name=self._alias)
+
+    def apply(self, documents: Sequence[Document]) -> Sequence[Outcome]:
+        outcomes: list[Outcome] = [Applied()] * len(documents)
+        for positions, body in self._bulks(documents, outcomes):
+            for position, outcome in zip(positions, self._bulk(body), strict=True):
+                outcomes[position] = outcome
+        return outcomes
+
+    def _bulks(self, documents: Sequence[Document], outcomes: list[Outcome]) -> Iterator[tuple[list[int], bytes]]:
+        """Bodies of `_bulk` with the positions of the documents in them; what no engine can take gets its outcome here."""
+        positions: list[int] = []
+        lines: list[bytes] = []
+        size = 0
+        for position, each in enumerate(documents):
+            fields = project(each)
+            if isinstance(fields, Refused):
+                outcomes[position] = fields
+                continue
+            positions.append(position)
+            action = {"index": {"_id": each.id, "version": each.version, "version_type": "external"}}
+            lines += [orjson.dumps(action), orjson.dumps(source(each, fields))]
+            size += len(lines[-1])
+            if size > BULK:
+                yield positions, b"\n".join([*lines, b""])
+                positions, lines, size = [], [], 0
+        if positions:
+            yield positions, b"\n".join([*lines, b""])
+
+    def _bulk(self, body: bytes) -> list[Outcome]:
+        return self._recreating(lambda: self._bulk_once(body))
+
+    def _recreating(self, step: Callable[[], T]) -> T:
+        """Runs `step`, once more after making the index where it was missing."""
+        try:
+            return step()
+        except _Missing:
+            log.warning("the alias %s is missing: making it again", self._alias)
+            self.ensure(writing=False)
+        try:
+            return step()
+        except _Missing:
+            raise Unavailable(NEIGHBOUR, f"the alias {self._alias} is missing") from None
+
+    def _bulk_once(self, body: bytes) -> list[Outcome]:
+        with _translated():
+            answer = self._patient.bulk(
+                index=self._alias,
+                operations=cast(Any, body),  # already newline-delimited JSON
+                require_alias=True,  # else a missing one would be made up on the spot, with a guessed mapping
+                filter_path="items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason",
+            )
+        return [_outcome(item["index"]) for item in answer["items"]]
+
+    def record_progress(self, source: str, as_of: datetime) -> Outcome:
+        at = microseconds(as_of)
+        action = {"index": {"_id": f"progress:{source}", "version": at, "version_type": "external"}}
+        written = {"visible": False, "progress_source": source, "progress_as_of": at}
+        try:
+            (outcome,) = self._bulk(b"\n".join([orjson.dumps(action), orjson.dumps(written), b""]))
+        except elasticsearch.BadRequestError as error:  # the whole request, as for an id that is too long
+            return Refused("rejected", _reason(error)[:1000])
+        return outcome
+
+    def progress(self) -> Mapping[str, datetime]:
+        read_at, known = self._progress
+        if time.monotonic() - read_at > PROGRESS_AGE:
+            asked_at = time.monotonic()
+            answer = self._search(
+                {"query": {"exists": {"field": "progress_source"}}, "size": 100, "_source": ["progress_source", "progress_as_of"]}
+            )
+            found = [hit["_source"] for hit in answer["hits"]["hits"]]
+            known = {each["progress_source"]: moment(each["progress_as_of"]) for each in found}
+            self._progress = (asked_at, known)  # threads that come meanwhile ask too: none waits for another
+        return known
+
+    def search(self, query: Query) -> Page:
+        return page(query, self._search(search_body(query)))
+
+    def _search(self, body: dict[str, Any]) -> dict[str, Any]:
+        return self._recreating(lambda: self._search_once(self._client, body))
+
+    def _search_once(self, client: elasticsearch.Elasticsearch, body: dict[str, Any]) -> dict[str, Any]:
+        with _translated():
+            answer: dict[str, Any] = client.search(index=self._alias, allow_partial_search_results=False, **body).body
+        if answer["timed_out"]:
+            raise Unavailable(NEIGHBOUR, "the search timed out")
+        return answer
+
+    def get(self, id: str) -> Document:
+        try:
+            with _translated():
+                found = self._client.get(index=self._alias, id=id)["_source"]
+        except _Missing:
+            raise NotFound(id) from None
+        if found.get("deleted", True):
+            raise NotFound(id)
+        return document(found)
+
+    def count(self) -> int:
+        try:
+            with _translated():
+                return int(self._client.count(index=self._alias, query={"term": {"deleted": False}})["count"])
+        except _Missing:
+            return 0
+
+    def ping(self) -> None:
+        try:
+            self._search_once(self._client.options(request_timeout=PING_TIMEOUT), {"size": 0, "terminate_after": 1})
+        except _Missing:
+            return  # it answers; the first write or search makes the index
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _outcome(item: dict[str, Any]) -> Outcome:
+    status = item["status"]
+    if status < 300 or status == 409:  # a version conflict: something at least as new is there
+        return Applied()
+    error = item.get("error", {})
+    reason = ": ".join(filter(None, (error.get("type"), error.get("reason"), error.get("caused_by", {}).get("reason"))))
+    if status == 400 and "write index" not in reason:  # an alias over two indices is no fault of the document
+        return Refused("rejected", reason[:1000])
+    if status == 404:
+        raise _Missing
+    raise Unavailable(NEIGHBOUR, f"{status} {reason[:300]}")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The client's errors in ours. What is left is a mistake of this adapter."""
+    try:
+        yield
+    except elasticsearch.NotFoundError as error:
+        raise _Missing from error
+    except elasticsearch.ApiError as error:
+        if error.status_code in (401, 403, 408, 429) or error.status_code >= 500:
+            raise Unavailable(NEIGHBOUR, f"{error.status_code} {_reason(error)[:300]}") from error
+        raise
+    except elastic_transport.TransportError as error:
+        # Its text holds the server's address, never a password: those travel in a header.
+        raise Unavailable(NEIGHBOUR, f"{type(error).__name__}: {str(error.message)[:300]}") from error
+
+
+def _reason(error: elasticsearch.ApiError) -> str:
+    body = error.body
+    cause = body.get("error") if isinstance(body, dict) else body
+    text = f"{cause.get('type')}: {cause.get('reason')}" if isinstance(cause, dict) else str(cause)
+    return " ".join(text.split())

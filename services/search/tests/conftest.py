@@ -1,0 +1,131 @@
+"""What the tests of search share: rooms, documents made of them, and an index to put them in."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from search.adapters.elasticsearch import ElasticsearchIndex
+from search.adapters.tantivy import TantivyIndex
+from search.domain import Applied, Document, Query
+from search.ports import Index
+
+MakeRoom = Callable[..., dict[str, Any]]
+MakeDocument = Callable[..., Document]
+OpenIndex = Callable[[str], Index]
+Eventually = Callable[[Callable[[], bool], str], None]
+Fill = Callable[..., list[Document]]
+
+
+@pytest.fixture
+def room() -> MakeRoom:
+    """Makes rooms as their API shows them, each with an id of its own; what is given replaces what is usual."""
+    numbers = random.Random(7)
+
+    def make(**changes: Any) -> dict[str, Any]:
+        id = str(UUID(int=numbers.getrandbits(128), version=4))
+        return {
+            "id": id,
+            "version": 1,
+            "name": "Sunny room",
+            "description": "Quiet and bright.",
+            "price": 500,
+            "recurrency": "monthly",
+            "provider": "Nestly",
+            "url": f"https://nestly.example/{id}",
+            "coordinates": {"lat": 52.52, "lon": 13.405},
+            "monthly_price": 500,
+            "property_size": None,
+            "currency": "EUR",
+            "area": {"id": None, "name": "Mitte", "city": "Berlin", "country": "Germany", "coordinates": None},
+            "is_visible": True,
+            "images": [],
+            "created_at": "2026-01-02T03:04:05.000006Z",
+            "updated_at": "2026-01-02T03:04:05.000006Z",
+        } | changes
+
+    return make
+
+
+@pytest.fixture
+def document(room: MakeRoom) -> MakeDocument:
+    """Makes documents of such rooms."""
+
+    def make(**changes: Any) -> Document:
+        made = room(**changes)
+        return Document(
+            id=made["id"],
+            version=made["version"],
+            room=made,
+            trace_id="0af7651916cd43dd8448eb211c80319c",
+            request_id="r-1",
+            indexed_at="2026-01-02T03:04:06Z",
+        )
+
+    return make
+
+
+@pytest.fixture
+def open_index() -> Iterator[OpenIndex]:
+    """Opens what a URL names, and closes it at the end of the test."""
+    opened: list[Index] = []
+
+    def open(url: str) -> Index:
+        opened.append(TantivyIndex(url) if url.startswith("tantivy:") else ElasticsearchIndex(url))
+        return opened[-1]
+
+    yield open
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def index(index_url: str, open_index: OpenIndex) -> Index:
+    """An empty index that is ready to be written, once Tantivy and once Elasticsearch."""
+    opened = open_index(index_url)
+    opened.ensure(writing=True)
+    return opened
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Waits, two seconds at most, until a condition holds: what was applied is found within one."""
+
+    def wait(condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + 2
+        while not condition():
+            assert time.monotonic() < deadline, what
+            time.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture
+def fill(index: Index, eventually: Eventually) -> Fill:
+    """Applies documents that no adapter may refuse, and waits until the visible ones are found."""
+
+    def apply(*documents: Document) -> list[Document]:
+        assert index.apply(documents) == [Applied()] * len(documents)
+        visible = {each.id for each in documents if each.visible}
+
+        def found() -> bool:
+            return visible <= _walk(index, Query(limit=100))
+
+        eventually(found, "what was applied is not found")
+        return list(documents)
+
+    return apply
+
+
+def _walk(index: Index, query: Query) -> set[str]:
+    ids: set[str] = set()
+    while True:
+        page = index.search(query)
+        ids |= {hit.id for hit in page.hits}
+        if page.next is None:
+            return ids
+        query = replace(query, after=page.next)

@@ -1,0 +1,182 @@
+"""Each service keeps what its OpenAPI document says: schemathesis with every check and phase, over real HTTP on embedded backends."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import Failure
+from schemathesis.core.transport import Response
+from schemathesis.engine import events, from_schema
+from schemathesis.transport.serialization import Binary
+
+import rooms.bootstrap
+import rooms.config
+import search.bootstrap
+import search.config
+from common.config import load
+from common.web.pagination import encode_cursor
+from common.web.serve import running
+from rooms.adapters.places import OfflineAreas
+from rooms.domain import Listing, Room
+from search.domain import Applied, Document
+from search.ports import Index
+
+SAMPLES = Path(__file__).parents[2] / "samples" / "rooms.ndjson"
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+#: Examples per operation and phase: what the time allows, as many bugs show within a few.
+EXAMPLES = 10
+
+#: Formats of our own, of which a generator knows nothing; some as long as they may be, or it would look for those for minutes.
+HOSTS = st.from_regex(r"[a-z][a-z0-9]{0,20}(\.[a-z]{2,5})?", fullmatch=True)
+PATHS = st.text(st.characters(categories=["L", "N"]), max_size=40)
+FORMATS: dict[str, st.SearchStrategy[str]] = {
+    "web-address": st.builds("{}://{}/{}".format, st.sampled_from(["http", "https", "HTTPS"]), HOSTS, PATHS)
+    | st.sampled_from([2047, 2048]).map(lambda length: "https://rooms.example/".ljust(length, "x")),
+    "entity-tags": st.lists(st.integers(1, 3).map('"{}"'.format), min_size=1, max_size=3).map(", ".join)
+    | st.sampled_from(["*", '"' + 997 * "x" + '"', '"' + 998 * "x" + '"']),
+    "lat-lon": st.builds("{},{}".format, st.integers(-90, 90), st.integers(-180, 180)),
+    "bounding-box": st.builds(
+        "{},{},{},{}".format, st.integers(-180, 180), st.integers(-90, 0), st.integers(-180, 180), st.integers(0, 90)
+    ),
+    "cursor": st.uuids().map(lambda last: encode_cursor((str(last),))) | st.sampled_from(["A", "AA", 511 * "A", 512 * "A"]),
+}
+
+#: What OpenAPI cannot say, so that a request which is valid by the document may still be refused, by operation's path: field → why.
+#: A 400 for anything else, or without naming its field, is a failure.
+BEYOND_THE_DOCUMENT = {
+    "/rooms": {
+        r"name|description|provider|area\.(id|name|city|country)": r"must hold some text|is longer than",  # once it is plain
+        r"url|images\[\d+\]\.url": r"must start with|is not a URL|must not hold a user name",
+        r"currency": r"is not an ISO 4217 code",
+        r"cursor": r"is not a cursor this list has given out",
+    },
+    "/rooms/{room_id}": {
+        r"name|description|provider|area\.(id|name|city|country)": r"must hold some text|is longer than",
+        r"url|images\[\d+\]\.url": r"must start with|is not a URL|must not hold a user name",
+        r"currency": r"is not an ISO 4217 code",
+        r"If-Match": r"must be a list of entity tags",
+        # A patch may be valid where its outcome is not.
+        r"coordinates\.(lat|lon)|area\.(name|city|country)|area\.coordinates\.(lat|lon)": r"is missing",
+    },
+    "/search/rooms": {
+        r"(price|monthly_price|property_size)_min": r"must not be greater than",
+        r"radius|sort": r"needs near",
+        r"near|bbox": r"must be l(at|on_min),|there is no latitude|there is no longitude|southern edge",
+        r"cursor": r"is not a cursor|was given out for another search",
+    },
+}
+
+#: Operation → check → why it does not apply.
+EXCLUDED = {
+    "POST /rooms/import": {"negative_data_rejection": "any bytes are lines; each is judged by itself, with 200 for the whole"},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _formats() -> None:
+    for name, strategy in FORMATS.items():
+        schemathesis.openapi.format(name, strategy)
+
+    @schemathesis.serializer("application/x-ndjson")
+    def lines(_: Any, value: Any) -> bytes:
+        if isinstance(value, Binary):
+            return value.data
+        return value.encode() if isinstance(value, str) else orjson.dumps(value, default=str)
+
+
+@contextmanager
+def rooms_api(directory: Path) -> Iterator[str]:
+    config = load(rooms.config.Config, {"DATA_DIR": str(directory)})
+    rooms.bootstrap.migrate(config)
+    with running(rooms.bootstrap.http(config)) as server:
+        yield server.url
+
+
+@contextmanager
+def search_api(directory: Path) -> Iterator[str]:
+    """With the samples in its index."""
+    app = search.bootstrap.http(load(search.config.Config, {"DATA_DIR": str(directory)}))
+    index = app.injector.get(Index)
+    index.ensure(writing=True)
+    documents = [indexed(orjson.loads(line)) for line in SAMPLES.read_bytes().splitlines()]
+    assert set(index.apply(documents)) == {Applied()}
+    with running(app) as server:
+        yield server.url
+    index.close()
+
+
+def indexed(listing: dict[str, Any]) -> Document:
+    given = Listing.parse(listing)
+    located = OfflineAreas().locate(given.coordinates)
+    id = str(uuid.uuid5(uuid.NAMESPACE_URL, given.url))
+    room = Room(id=id, version=1, given=given, located=located, created_at=NOW, updated_at=NOW)
+    shown = orjson.loads(orjson.dumps(room.shown(), option=orjson.OPT_UTC_Z))
+    return Document(id=room.id, version=1, room=shown, trace_id="", request_id="", indexed_at="2026-01-02T00:00:00Z")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("serve", [rooms_api, search_api], ids=["rooms", "search"])
+def test_a_service_keeps_what_its_document_says(serve: Callable[[Path], Any], tmp_path: Path) -> None:
+    config = SchemathesisConfig.from_dict(
+        {
+            "seed": 1,
+            # U+0000 is refused everywhere, which OpenAPI has no word for.
+            "generation": {"allow-x00": False, "max-examples": EXAMPLES, "deterministic": True, "database": "none"},
+            "operations": [
+                {"include-name": name, "checks": {check: {"enabled": False} for check in checks}}
+                for name, checks in EXCLUDED.items()
+            ],
+        }
+    )
+    failures: dict[str, str] = {}
+    answers: dict[str, set[int]] = {}
+    phases: set[str] = set()
+    with serve(tmp_path) as url:
+        schema = schemathesis.openapi.from_url(f"{url}/v1.0/openapi.json", config=config)
+        schema.hook(filter_failure)
+        for event in from_schema(schema).execute():
+            if isinstance(event, events.ScenarioFinished):
+                phases.add(event.phase.value)
+                note(event, failures, answers)
+            elif isinstance(event, events.NonFatalError | events.FatalError):
+                failures[f"error {len(failures)}"] = str(getattr(event, "info", None) or getattr(event, "exception", event))
+    assert not failures, "\n\n".join(f"{name}\n{text}" for name, text in failures.items())
+    assert phases >= {"examples", "coverage", "fuzzing"}
+    # Not only refusals were seen.
+    assert {name for name, statuses in answers.items() if any(200 <= status < 300 for status in statuses)} == set(answers)
+
+
+def note(event: events.ScenarioFinished, failures: dict[str, str], answers: dict[str, set[int]]) -> None:
+    recorder = event.recorder
+    for id, interaction in recorder.interactions.items():
+        if interaction.response is not None:
+            answers.setdefault(recorder.cases[id].value.operation.label, set()).add(interaction.response.status_code)
+    for checks in recorder.checks.values():
+        for check in checks:
+            if check.failure_info is not None:
+                failure = check.failure_info.failure
+                name = f"{recorder.label}, {event.phase.value}, {check.name}: {failure.title}"
+                failures.setdefault(name, f"{failure.message[:1500]}\n{check.failure_info.code_sample[:1500]}")
+
+
+def filter_failure(_context: Any, failure: Failure, case: schemathesis.Case, response: Response) -> bool:
+    """Keeps each failure but refusals of what only the document takes for valid, and unmet conditions, which are as they should be."""
+    if type(failure).__name__ != "RejectedPositiveData" or response.status_code not in (400, 412):
+        return True
+    if response.status_code == 412:
+        return "If-Match" not in (case.headers or {})
+    allowed = BEYOND_THE_DOCUMENT.get(case.operation.path, {})
+    errors = response.json().get("errors", [])
+    return not errors or not all(
+        any(re.fullmatch(name, error["name"]) and re.match(why, error["detail"]) for name, why in allowed.items())
+        for error in errors
+    )

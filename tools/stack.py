@@ -1,0 +1,94 @@
+"""What `make run`, `make demo` and `make reset` agree on: services, addresses, settings. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class StackError(Exception):
+    """Something is not as it must be; the message is one line for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process of the stack, and the pages that it serves: what it is, and its path."""
+
+    name: str
+    default_port: int
+    migrates: bool
+    pages: tuple[tuple[str, str], ...]
+
+
+SERVICES = (
+    Service("rooms", 8001, True, (("API", "/v1.0/rooms"), ("try it", "/v1.0/ui/"))),
+    Service("search", 8003, False, (("API", "/v1.0/search/rooms"), ("try it", "/v1.0/ui/"))),
+)
+
+
+def environment() -> dict[str, str]:
+    """The environment, on top of what `.env` in the repository says; DATA_DIR is made absolute."""
+    path = REPOSITORY / ".env"
+    values = {**_parse(path), **os.environ}
+    values["DATA_DIR"] = str(data_dir(values))
+    return values
+
+
+def data_dir(values: Mapping[str, str]) -> Path:
+    """Where the embedded backends keep everything; a relative one is taken from the repository."""
+    return REPOSITORY / Path(values.get("DATA_DIR") or ".data").expanduser()
+
+
+def address(service: Service, values: Mapping[str, str]) -> tuple[str, int]:
+    """Host and port that a service is told to listen on."""
+    variable = f"{service.name.upper()}_PORT"
+    text = values.get(variable) or str(service.default_port)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise StackError(f"{variable} must be a port from 1 to 65535, not {text!r}")
+    return values.get(f"{service.name.upper()}_HOST") or "127.0.0.1", int(text)
+
+
+def url(service: Service, values: Mapping[str, str]) -> str:
+    """Where this machine reaches a service."""
+    host, port = address(service, values)
+    reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{reached}:{port}"
+
+
+def is_ready(base: str) -> bool:
+    """Whether `/readyz` answers 200."""
+    try:
+        with urllib.request.urlopen(f"{base}/readyz", timeout=2) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.HTTPError):
+        return False
+
+
+def _parse(path: Path) -> dict[str, str]:
+    """Lines of `NAME=value`, blank ones and `# comments`; quotes around a value are taken off."""
+    values = {}
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise StackError(f".env cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise StackError(f".env cannot be read: byte {error.start + 1} is not UTF-8") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip().removeprefix("export ")
+        if not stripped or stripped.startswith("#"):
+            continue
+        name, equals, value = stripped.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise StackError(f".env, line {number}: NAME=value is expected, not {line.strip()!r}")
+        if "\0" in value:
+            raise StackError(f".env, line {number}: a value cannot hold a zero byte")
+        values[name.strip()] = value.strip().strip("\"'")
+    return values
