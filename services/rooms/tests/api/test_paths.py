@@ -2,6 +2,7 @@
 
 import socket
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
@@ -14,7 +15,8 @@ def provider(rooms) -> str:
 @pytest.fixture
 def rooms(api, listing):
     """Five rooms of one provider, oldest first; every other one is hidden."""
-    return [api.create(listing(provider=f"five {id(api)}", is_visible=number % 2 == 0)) for number in range(5)]
+    provider = f"five {uuid4()}"  # other tests have written into the same database
+    return [api.create(listing(provider=provider, is_visible=number % 2 == 0)) for number in range(5)]
 
 
 def test_a_list_is_walked_page_by_page(api, rooms):
