@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from queue import SimpleQueue
 from types import FrameType
 from typing import Protocol
 
@@ -38,14 +39,20 @@ def end_when_told() -> None:
 
 def run(workers: Mapping[str, Worker], server: Server | None = None) -> None:
     """Runs until told to stop by SIGTERM or SIGINT. The server ends first, so that the workers still carry what it accepted."""
-    told, stop = threading.Event(), threading.Event()
+    # A handler runs in the midst of whatever the main thread does. Of what it may call without waiting for a lock which that
+    # holds, neither a log nor an Event is one; this queue is, and `stop` only sets a flag.
+    told: SimpleQueue[int] = SimpleQueue()
+    stop, stopping = threading.Event(), threading.Event()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        log.info("stopping on %s", signal.Signals(number).name)
         signal.signal(number, signal.SIG_DFL)  # the second time is not a request
-        told.set()
+        told.put(number)
         if server is not None:
             server.stop()
+
+    def announce() -> None:
+        log.info("stopping on %s", signal.Signals(told.get()).name)
+        stopping.set()
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
@@ -53,11 +60,11 @@ def run(workers: Mapping[str, Worker], server: Server | None = None) -> None:
         threading.Thread(target=_kept_running, args=(name, worker, stop), name=name, daemon=True)
         for name, worker in workers.items()
     ]
-    for thread in threads:
+    for thread in (*threads, threading.Thread(target=announce, name="signals", daemon=True)):
         thread.start()
     try:
         if server is None:
-            told.wait()
+            stopping.wait()
         else:
             server.run()
     finally:

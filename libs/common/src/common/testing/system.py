@@ -46,10 +46,13 @@ class System:
 
     def end(self, number: signal.Signals, *commands: tuple[str, str], seconds: float = 15) -> dict[tuple[str, str], int]:
         """Sends a signal to these processes, or all, and answers their exit statuses."""
-        chosen = {command: self.processes.pop(command) for command in commands or tuple(self.processes)}
-        for process in chosen.values():
-            process.send_signal(number)
-        return {command: process.wait(seconds) for command, process in chosen.items()}
+        chosen = commands or tuple(self.processes)
+        for command in chosen:
+            self.processes[command].send_signal(number)
+        statuses = {command: self.processes[command].wait(seconds) for command in chosen}
+        for command in chosen:  # only now: one that did not end is still to be killed with the system
+            del self.processes[command]
+        return statuses
 
     def found(self, **query: Any) -> dict[str, Any]:
         """The answer to a search for rooms."""
