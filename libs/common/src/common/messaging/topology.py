@@ -30,7 +30,7 @@ class Topology:
 #: One exchange per producing service.
 ROOMS = "rooms"
 
-#: The queue that feeds the first generation of the index of rooms.
-SEARCH_ROOMS = Queue("search.rooms-g1", ((ROOMS, "#"),))
+#: The queue that feeds the index of rooms. (The generation being built has one of its own; see docs/adr/0010.)
+SEARCH_ROOMS = Queue("search.rooms", ((ROOMS, "#"),))
 
 TOPOLOGY = Topology(exchanges=(ROOMS,), queues=(SEARCH_ROOMS,))
