@@ -51,14 +51,13 @@ def import_file(file: str, url: str, patience: float = PATIENCE) -> int:
         progress = stack.enter_context(Progress(*columns, console=console))
         task = progress.add_task("import", total=size, report="")
         first = 1
-        console.print(f"importing into {client.base_url}")
         for portion in _portions(lines):
             for outcome in _sent(
                 client,
                 portion,
                 first,
                 patience,
-                lambda reason: console.print(f"waiting up to {patience:g} s for the API at {client.base_url}: {reason}"),
+                lambda reason: console.print(f"waiting up to {patience:g} s for {client.base_url}: {reason}"),
             ):
                 report.outcomes[outcome["outcome"]] += 1
                 if outcome["outcome"] == "invalid":
