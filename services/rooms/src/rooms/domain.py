@@ -140,6 +140,11 @@ class Room:
     def area(self) -> Area | None:
         return self.given.area or self.located
 
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """The fields of `shown()` whose values nobody has given."""
+        return tuple(name for name in ("monthly_price", "area") if getattr(self.given, name) is None)
+
     def revised(self, given: Listing, located: Area | None, now: datetime) -> Self:
         return replace(self, version=self.version + 1, given=given, located=located, updated_at=now)
 

@@ -1,7 +1,7 @@
 """What the use cases need from the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,6 +30,26 @@ class Filter:
 
     provider: str | None = None
     is_visible: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which event told a version, and the request and the trace that made it; each empty where nobody knows it any more."""
+
+    event_id: str = ""
+    request_id: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is kept of one id: a room or, with the time of its deletion instead, a tombstone."""
+
+    id: str
+    version: int
+    room: Room | None
+    deleted_at: datetime | None
+    origin: Origin
 
 
 class Rooms(ABC):
@@ -69,4 +89,11 @@ class Rooms(ABC):
 
         One that could not be written, as another has its url or changed it meanwhile, leaves the others alone. Those revised keep
         their url.
+        """
+
+    @abstractmethod
+    def kept(self, ids: Collection[str] | None, after: str | None, limit: int) -> Sequence[Kept]:
+        """The first `limit` of all that is kept, hidden rooms and tombstones too, ordered by id, behind the id `after`.
+
+        Only those among `ids`, unless it is None.
         """

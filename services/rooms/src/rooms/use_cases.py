@@ -1,6 +1,6 @@
 """What can be done with rooms, one class per verb."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,10 +8,12 @@ from uuid_utils import uuid7
 
 from common.errors import Invalid, Stale, Unavailable
 from rooms.domain import Area, Listing, Room, web_url
-from rooms.ports import Areas, Clock, Filter, Rooms
+from rooms.ports import Areas, Clock, Filter, Kept, Rooms
 
 #: How often a change is tried again that another one overtook.
 RETRIES = 10
+#: Rows that an export reads at a time.
+PAGE = 500
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,25 @@ class ListRooms:
 
     def __call__(self, filter: Filter, after: str | None, limit: int) -> Sequence[Room]:
         return self.rooms.list(filter, after, limit)
+
+
+@dataclass(frozen=True)
+class ExportRooms:
+    """All that is kept, hidden rooms and tombstones too, ordered by id.
+
+    No snapshot: each is as it was when its page was read. What has changed since has its event, which is newer.
+    """
+
+    rooms: Rooms
+
+    def __call__(self, ids: Collection[str] | None = None) -> Iterator[Kept]:
+        """Reads a page when its first is asked for, and holds nothing of the database between pages. Raises Unavailable."""
+        after = None
+        while page := self.rooms.kept(ids, after, PAGE):
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].id
 
 
 Outcome = Literal["created", "updated", "unchanged", "invalid"]

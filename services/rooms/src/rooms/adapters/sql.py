@@ -1,6 +1,6 @@
 """Rooms in a relational database, each change one statement or transaction with its event."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -34,7 +34,7 @@ from common.errors import Conflict, NotFound, Stale
 from common.events.codec import Codec
 from common.events.outbox import Gate, outbox_row
 from rooms.domain import Area, Listing, Room
-from rooms.ports import Filter, Rooms
+from rooms.ports import Filter, Kept, Origin, Rooms
 
 metadata = MetaData()
 rooms = Table(
@@ -51,10 +51,16 @@ rooms = Table(
     Column("created_at", DateTime(timezone=True)),
     Column("updated_at", DateTime(timezone=True)),
     Column("deleted_at", DateTime(timezone=True)),
+    # Of the last write; empty in rows that are older than these columns.
+    Column("event_id", String(36), nullable=False, server_default=""),
+    Column("request_id", String(128), nullable=False, server_default=""),
+    Column("traceparent", String(64), nullable=False, server_default=""),
     Index("rooms_provider", "provider", "id"),
 )
 outbox = outbox_table(metadata)
 alive = rooms.c.deleted_at.is_(None)
+#: What a row shares with the event that tells it.
+ORIGIN = ("event_id", "request_id", "traceparent")
 
 
 class SqlRooms(Rooms):
@@ -64,18 +70,20 @@ class SqlRooms(Rooms):
         self._engine, self._codec, self._gate, self._doorbell = engine, codec, gate, doorbell
 
     def add(self, room: Room) -> None:
-        self._write(insert(rooms).values(id=room.id, **_columns(room)), self._event("RoomCreated", room), room.given.url)
+        event = self._event("RoomCreated", room)
+        self._write(insert(rooms).values(id=room.id, **_columns(room), **_origin(event)), event, room.given.url)
 
     def put(self, room: Room) -> None:
-        if not self._write(_revision(room), self._event("RoomUpdated", room), room.given.url):
+        event = self._event("RoomUpdated", room)
+        if not self._write(_revision(room, event), event, room.given.url):
             self._refuse(room.id)
 
     def remove(self, room: Room, at: datetime) -> None:
         version = room.version + 1
         blank = dict.fromkeys(("url_hash", "provider", "is_visible", "given", "located", "created_at", "updated_at"))
-        tombstone = _current(room.id, room.version).values(**blank, version=version, deleted_at=at)
         data = {"id": room.id, "version": version, "url": room.given.url, "deleted_at": at}
         event = outbox_row(self._codec, type="RoomDeleted", subject=room.id, sequence=version, time=at, data=data)
+        tombstone = _current(room.id, room.version).values(**blank, version=version, deleted_at=at, **_origin(event))
         if not self._write(tombstone, event, room.given.url):
             self._refuse(room.id)
 
@@ -106,13 +114,26 @@ class SqlRooms(Rooms):
         # Everyone takes the rows' locks in one order: two who store the same rooms would else wait for each other.
         new = sorted(added, key=lambda room: room.given.url)
         changed = sorted(revised, key=lambda room: (room.id, room.version))
-        events = [self._event("RoomCreated", room) for room in new] + [self._event("RoomUpdated", room) for room in changed]
-        rows = [{"id": room.id, **_columns(room)} for room in new]
+        creations, updates = (
+            [self._event(type, room) for room in of] for type, of in (("RoomCreated", new), ("RoomUpdated", changed))
+        )
+        rows = [{"id": room.id, **_columns(room), **_origin(event)} for room, event in zip(new, creations, strict=True)]
+        revisions = [_revision(room, event) for room, event in zip(changed, updates, strict=True)]
+        events = [*creations, *updates]
         self._gate.admit(len(events))
-        written = write_all(self._engine, self._addition(), rows, [_revision(room) for room in changed], outbox, events)
+        written = write_all(self._engine, self._addition(), rows, revisions, outbox, events)
         self._doorbell.ring()
         done = {(room.id, room.version): ok for room, ok in zip((*new, *changed), written, strict=True)}
         return [done[room.id, room.version] for room in (*added, *revised)]
+
+    def kept(self, ids: Collection[str] | None, after: str | None, limit: int) -> Sequence[Kept]:
+        wanted = select(rooms).order_by(rooms.c.id).limit(limit)
+        if ids is not None:
+            wanted = wanted.where(rooms.c.id.in_(ids))
+        if after is not None:
+            wanted = wanted.where(rooms.c.id > after)
+        with self._engine.connect() as connection:
+            return [_kept(row) for row in connection.execute(wanted)]
 
     def _addition(self) -> Insert:
         insert_or_leave: Any = (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert
@@ -144,8 +165,12 @@ def _current(id: str, version: int) -> Update:
     return update(rooms).where(rooms.c.id == id, rooms.c.version == version, alive)
 
 
-def _revision(room: Room) -> Update:
-    return _current(room.id, room.version - 1).values(**_columns(room))
+def _revision(room: Room, event: Mapping[str, Any]) -> Update:
+    return _current(room.id, room.version - 1).values(**_columns(room), **_origin(event))
+
+
+def _origin(event: Mapping[str, Any]) -> dict[str, str]:
+    return {name: event[name] for name in ORIGIN}
 
 
 def _columns(room: Room) -> dict[str, Any]:
@@ -170,6 +195,16 @@ def _room(row: Row[Any]) -> Room:
         located=None if row.located is None else Area.restored(row.located),
         created_at=_utc(row.created_at),
         updated_at=_utc(row.updated_at),
+    )
+
+
+def _kept(row: Row[Any]) -> Kept:
+    return Kept(
+        id=row.id,
+        version=row.version,
+        room=None if row.given is None else _room(row),
+        deleted_at=None if row.deleted_at is None else _utc(row.deleted_at),
+        origin=Origin(**{name: getattr(row, name) for name in ORIGIN}),
     )
 
 
