@@ -41,6 +41,10 @@ lint: .venv/.tox ## ruff, mypy, import-linter and the schema gate
 fmt: .venv/.tox ## format the code and fix what can be fixed
 	@.venv/bin/python -m tox run -q -e fmt
 
+.PHONY: chaos
+chaos: .venv/.chaos ## kill, stop and repeat at random: `make chaos SECONDS=60 SEED=1` (several seeds: SEED="1 2 3"; REAL=0: embedded)
+	@.venv/bin/python tools/chaos.py --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(if $(REAL),--real $(REAL))
+
 .PHONY: servers
 servers: .venv/.made ## start real PostgreSQL, RabbitMQ and Elasticsearch for the tests, without containers
 	@.venv/bin/python tools/servers.py start
@@ -53,6 +57,10 @@ servers-stop: .venv/.made ## stop them; their data stays
 .venv/.run: $(MANIFESTS) | .venv/.made
 	@echo "installing the services into .venv (a minute the first time)"
 	@$(PIP) $(PACKAGES)
+	@touch $@
+
+.venv/.chaos: .venv/.run
+	@$(PIP) -e './libs/common[testing]'
 	@touch $@
 
 .venv/.tox: constraints.txt | .venv/.made

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from injector import Injector
 from sqlalchemy import Engine
 
+from common import failpoints
 from common.commands import Command
 from common.commands import main as run_command
 from common.config import load, without_password
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(*, api: bool, relay: bool) -> None:
     config = load(Config, os.environ)
     configure_logging("rooms", config.log_level, json=wants_json(config.log_format))
+    failpoints.arm(config.failpoints)
     end_when_told()
     app = bootstrap.http(config) if api else None
     injector = app.injector if app is not None else Injector([bootstrap.configure(config)])

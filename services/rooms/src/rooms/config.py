@@ -30,3 +30,4 @@ class Config:
     cors_origins: tuple[str, ...] = setting("ROOMS_CORS_ORIGINS", "CORS_ORIGINS", default=(), origins=True)
     log_level: str = setting("ROOMS_LOG_LEVEL", "LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = setting("ROOMS_LOG_FORMAT", "LOG_FORMAT", default="auto", choices=("auto", "json", "text"))
+    failpoints: str = setting("ROOMS_FAILPOINTS", "FAILPOINTS", default="")  # see common.failpoints

@@ -33,3 +33,4 @@ class Config:
     cors_origins: tuple[str, ...] = setting("SEARCH_CORS_ORIGINS", "CORS_ORIGINS", origins=True, default=())
     log_level: str = setting("SEARCH_LOG_LEVEL", "LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = setting("SEARCH_LOG_FORMAT", "LOG_FORMAT", default="auto", choices=("auto", "json", "text"))
+    failpoints: str = setting("SEARCH_FAILPOINTS", "FAILPOINTS", default="")  # see common.failpoints

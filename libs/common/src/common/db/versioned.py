@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from common.db.engine import transaction
+from common.failpoints import failpoint
 
 Row = Mapping[str, Any]
 
@@ -47,6 +48,13 @@ def write(engine: Engine, change: Insert | Update, outbox: Table, event: Row) ->
 
     Raises what `change` raises: IntegrityError above all, and Unavailable, after which both or neither may be there.
     """
+    failpoint("api.write")
+    written = _write(engine, change, outbox, event)
+    failpoint("api.written")
+    return written
+
+
+def _write(engine: Engine, change: Insert | Update, outbox: Table, event: Row) -> bool:
     if engine.dialect.name == "postgresql":  # one statement, one round trip, just as atomic
         changed = change.returning(literal(1).label("one")).cte("changed")
         values = select(*(literal(value, outbox.c[name].type) for name, value in event.items())).select_from(changed)
@@ -67,6 +75,7 @@ def write_all(
     `events` stand in the same order, rows first. The answer says of each whether it was written; one that could not be (its
     key is taken, its version is stale) has no event and leaves the others alone. `added` must be `ON CONFLICT DO NOTHING … RETURNING id`.
     """
+    failpoint("api.write")
     with transaction(engine) as connection:
         written: set[Any] = set()
         if rows:
@@ -75,4 +84,5 @@ def write_all(
         appended = [event for event, ok in zip(events, done, strict=True) if ok]
         if appended:
             connection.execute(insert(outbox), appended)
+    failpoint("api.written")
     return done

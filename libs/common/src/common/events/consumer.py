@@ -11,6 +11,7 @@ from common.errors import Unavailable
 from common.events.catalogue import UnknownSchema
 from common.events.codec import Codec, Undecodable
 from common.events.envelope import Event, from_message
+from common.failpoints import RejectedOnPurpose, failpoint
 from common.messaging.port import Broker, Burial, Delivery, Subscription
 from common.messaging.topology import Queue
 
@@ -54,6 +55,11 @@ class Consumer:
         try:
             while not stop.is_set():
                 taken = subscription.take(self._batch, self._linger, timeout=0.5)
+                if not taken:
+                    continue
+                failpoint("consumer.taken")
+                if again := sum(delivery.attempts > 0 for delivery in taken):
+                    log.info("%d of %d events came again", again, len(taken), extra={"redelivered": again})
                 suspects = [delivery for delivery in taken if delivery.attempts >= ALONE_FROM]
                 together = [delivery for delivery in taken if delivery.attempts < ALONE_FROM]
                 for portion in (together, *([suspect] for suspect in suspects)):
@@ -68,11 +74,15 @@ class Consumer:
         readable: list[tuple[Delivery, Event]] = []
         for delivery in deliveries:
             try:
-                readable.append((delivery, from_message(delivery.message, self._codec)))
+                event = from_message(delivery.message, self._codec)
+                failpoint("consumer.apply", event.data)
+                readable.append((delivery, event))
             except UnknownSchema as error:
                 burials.append(Burial(delivery, "unknown-schema", str(error)))
             except Undecodable as error:
                 burials.append(Burial(delivery, "undecodable", str(error)))
+            except RejectedOnPurpose as error:
+                burials.append(Burial(delivery, "failpoint", str(error)))
         if burials:
             self._persist(lambda: self._bury(subscription, burials), stop)
         if readable:
@@ -96,9 +106,11 @@ class Consumer:
                 return
             log.exception("an event failed and becomes a dead letter", extra={"subject": readable[0][1].subject})
             answers[:] = [Rejected("failed", f"{type(error).__name__}: {error}"[:1000])]
+        failpoint("consumer.applied")
         done = [delivery for (delivery, _), answer in zip(readable, answers, strict=True) if answer is None]
         if done:
             subscription.ack(done)
+            failpoint("consumer.acked")
         burials = [
             Burial(delivery, answer.reason, answer.detail)
             for (delivery, _), answer in zip(readable, answers, strict=True)
@@ -108,7 +120,9 @@ class Consumer:
             self._persist(lambda: self._bury(subscription, burials), stop)
 
     def _bury(self, subscription: Subscription, burials: Sequence[Burial]) -> None:
+        failpoint("consumer.bury")
         subscription.bury(burials)
+        failpoint("consumer.buried")
         for burial in burials:
             log.error(
                 "dead letter: %s",

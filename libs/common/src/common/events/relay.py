@@ -14,6 +14,7 @@ from common.errors import Unavailable
 from common.events.codec import Codec
 from common.events.envelope import to_message
 from common.events.outbox import EPOCH, MICROSECOND, outbox_row
+from common.failpoints import failpoint
 from common.messaging.port import Broker, Message, Publisher
 from common.messaging.topology import Topology
 
@@ -87,18 +88,23 @@ class Relay:
         """Publishes up to a window of events. Answers how many were taken, and how many of those are gone from the outbox."""
         if self._engine.dialect.name == "postgresql":
             with transaction(self._engine) as connection:  # other relays skip the rows until this ends
-                return self._relay(connection, connection, publisher)
-        # Holding SQLite's only write lock while the broker thinks would stop every write: take, publish, then delete.
-        with self._engine.connect() as connection:
-            return self._relay(connection, None, publisher)
+                taken, published = self._relay(connection, connection, publisher)
+        else:  # Holding SQLite's only write lock while the broker thinks would stop every write: take, publish, then delete.
+            with self._engine.connect() as connection:
+                taken, published = self._relay(connection, None, publisher)
+        if published:
+            failpoint("relay.deleted")
+        return taken, published
 
     def _relay(self, reading: Connection, deleting: Connection | None, publisher: Publisher) -> tuple[int, int]:
         waiting = select(self._outbox).order_by(self._outbox.c.id).limit(self._window).with_for_update(skip_locked=True)
         rows = reading.execute(waiting).all()
         if not rows:
             return 0, 0
+        failpoint("relay.taken")
         confirmed = publisher.publish(self._exchange, [self._message(row) for row in rows], CONFIRM)
         done = [row.id for row, ok in zip(rows, confirmed, strict=True) if ok]
+        failpoint("relay.confirmed")
         if done:
             published = delete(self._outbox).where(self._outbox.c.id.in_(done))
             if deleting is not None:

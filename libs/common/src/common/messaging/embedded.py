@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.failpoints import failpoint
 from common.messaging.declared import Declared, of_queue
 from common.messaging.embedded_file import QueueFile, declare_in
 from common.messaging.embedded_messages import COLUMNS, from_row, put
@@ -70,7 +71,9 @@ class EmbeddedPublisher(Publisher):
 
     def publish(self, exchange: str, messages: Sequence[Message], timeout: float) -> list[bool]:
         with self._file.writing(timeout) as connection:
-            return put(connection, exchange, messages)
+            accepted = put(connection, exchange, messages)
+            failpoint("publisher.sent")
+        return accepted
 
     def close(self) -> None:
         self._file.close()

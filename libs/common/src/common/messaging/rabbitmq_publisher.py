@@ -9,6 +9,7 @@ import pika
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 
+from common.failpoints import failpoint
 from common.messaging.port import Message, Publisher
 from common.messaging.rabbitmq_connection import Link, settle
 from common.messaging.rabbitmq_topology import declare_on, to_properties
@@ -109,6 +110,7 @@ class RabbitPublisher(Publisher):
         for message, properties in ready:
             channel.basic_publish(exchange, message.routing_key, message.body, properties, mandatory=True)
         self._tag += len(ready)
+        failpoint("publisher.sent")
 
     def _on_return(self, properties: pika.BasicProperties) -> None:
         if self._batch is not None:

@@ -9,6 +9,9 @@ import os
 import shlex
 import subprocess
 import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -16,6 +19,7 @@ from typing import NoReturn
 import httpx
 import psycopg
 import pytest
+from psycopg import sql
 from sqlalchemy.engine import make_url
 
 _VARIABLES = {"postgresql": "TEST_POSTGRES_URL", "rabbitmq": "TEST_RABBITMQ_URL", "elasticsearch": "TEST_ELASTICSEARCH_URL"}
@@ -89,6 +93,49 @@ class RealServers:
             with self.management(httpx.URL(url)) as api:
                 return str(api.get("/api/overview").raise_for_status().json()["rabbitmq_version"])
         return str(httpx.get(url, timeout=30).raise_for_status().json()["version"]["number"])
+
+
+@contextmanager
+def empty_database(server: str) -> Iterator[str]:
+    """A new database on this PostgreSQL, dropped with the block."""
+    url, name = make_url(server), _unique()
+    with administer(server) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with administer(server) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def empty_virtual_host(servers: RealServers, server: str) -> Iterator[str]:
+    """A virtual host without any queue on this RabbitMQ, deleted with the block."""
+    name, url = _unique(), httpx.URL(server)
+    with servers.management(url) as api:
+        api.put(f"/api/vhosts/{name}").raise_for_status()
+        rights = {"configure": ".*", "write": ".*", "read": ".*"}
+        api.put(f"/api/permissions/{name}/{url.username}", json=rights).raise_for_status()
+    yield str(url.copy_with(path=f"/{name}"))
+    with servers.management(url) as api:
+        api.delete(f"/api/vhosts/{name}").raise_for_status()
+
+
+@contextmanager
+def empty_prefix(server: str) -> Iterator[str]:
+    """This Elasticsearch with a prefix for names (`?prefix=t-…-`); indices and templates under it are deleted with the block."""
+    prefix = f"{_unique()}-"
+    yield str(httpx.URL(server).copy_with(path="/", params={"prefix": prefix}))
+    with httpx.Client(base_url=server, timeout=60) as api:
+        indices = api.get(f"/{prefix}*", params={"expand_wildcards": "all", "features": "aliases"}).raise_for_status().json()
+        for name in indices:
+            api.delete(f"/{name}").raise_for_status()
+        for kind in ("_index_template", "_component_template"):
+            found = api.get(f"/{kind}/{prefix}*")
+            for template in found.json().get(f"{kind[1:]}s", []) if found.is_success else []:
+                api.delete(f"/{kind}/{template['name']}").raise_for_status()
+
+
+def _unique() -> str:
+    return f"t-{uuid.uuid4().hex[:16]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,23 @@ with `CI=true` they fail.
 """
 
 import sqlite3
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-import httpx
 import pytest
-from psycopg import sql
-from sqlalchemy.engine import make_url
 
-from common.testing.real_servers import Missing, RealServers, ServerControl, administer, fail_or_skip
+from common.testing.real_servers import (
+    Missing,
+    RealServers,
+    ServerControl,
+    empty_database,
+    empty_prefix,
+    empty_virtual_host,
+    fail_or_skip,
+)
 
 # Per axis: the embedded backend, then the real one, as they are named in parameters and in the summary.
 DATABASES = ("sqlite", "postgresql")
@@ -116,12 +120,8 @@ def sqlite_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def postgres_url(request: pytest.FixtureRequest, postgres_server: str) -> Iterator[str]:
     """An empty database on the real server, dropped after the test."""
     _note(request, "postgresql")
-    url, name = make_url(postgres_server), _unique()
-    with administer(postgres_server) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
-    yield url.set(database=name).render_as_string(hide_password=False)
-    with administer(postgres_server) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with empty_database(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture(params=DATABASES)
@@ -141,14 +141,8 @@ def embedded_broker_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def rabbitmq_url(request: pytest.FixtureRequest, rabbitmq_server: str) -> Iterator[str]:
     """A virtual host without any queue on the real server, deleted after the test."""
     _note(request, "rabbitmq")
-    name = _unique()
-    server = httpx.URL(rabbitmq_server)
-    with request.config.stash[_RUN].servers.management(server) as api:
-        api.put(f"/api/vhosts/{name}").raise_for_status()
-        rights = {"configure": ".*", "write": ".*", "read": ".*"}
-        api.put(f"/api/permissions/{name}/{server.username}", json=rights).raise_for_status()
-        yield str(server.copy_with(path=f"/{name}"))
-        api.delete(f"/api/vhosts/{name}").raise_for_status()
+    with empty_virtual_host(request.config.stash[_RUN].servers, rabbitmq_server) as url:
+        yield url
 
 
 @pytest.fixture(params=BROKERS)
@@ -168,16 +162,8 @@ def tantivy_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def elasticsearch_url(request: pytest.FixtureRequest, elasticsearch_server: str) -> Iterator[str]:
     """The real server with a prefix for names (`?prefix=t-…-`); indices and templates under it are deleted after the test."""
     _note(request, "elasticsearch")
-    prefix = f"{_unique()}-"
-    yield str(httpx.URL(elasticsearch_server).copy_with(path="/", params={"prefix": prefix}))
-    with httpx.Client(base_url=elasticsearch_server, timeout=60) as api:
-        indices = api.get(f"/{prefix}*", params={"expand_wildcards": "all", "features": "aliases"}).raise_for_status().json()
-        for name in indices:
-            api.delete(f"/{name}").raise_for_status()
-        for kind in ("_index_template", "_component_template"):
-            found = api.get(f"/{kind}/{prefix}*")
-            for template in found.json().get(f"{kind[1:]}s", []) if found.is_success else []:
-                api.delete(f"/{kind}/{template['name']}").raise_for_status()
+    with empty_prefix(elasticsearch_server) as url:
+        yield url
 
 
 @pytest.fixture(params=INDICES)
@@ -206,10 +192,6 @@ def _note(request: pytest.FixtureRequest, backend: str, version: str = "") -> No
     run = request.config.stash[_RUN]
     run.tests[backend] += 1
     run.versions.setdefault(backend, version)
-
-
-def _unique() -> str:
-    return f"t-{uuid.uuid4().hex[:16]}"
 
 
 def _server(config: pytest.Config, name: str) -> str:

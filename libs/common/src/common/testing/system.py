@@ -16,6 +16,9 @@ import httpx
 from common.testing.servers import Stack
 from common.testing.waiting import eventually
 
+#: The words of a command line: a service and its sub-command.
+Command = tuple[str, ...]
+
 #: The processes of each stack: one per service embedded, one per task on real servers.
 EMBEDDED = (("rooms", "all"), ("search", "all"))
 REAL = (("rooms", "api"), ("rooms", "relay"), ("search", "api"), ("search", "consumer"))
@@ -26,30 +29,48 @@ class System:
     """The processes and how to reach them. `rooms` and `search` are HTTP clients of the two APIs."""
 
     environ: Mapping[str, str]
-    commands: Sequence[tuple[str, str]]
+    commands: Sequence[Command]
     logs: Path
     rooms: httpx.Client
     search: httpx.Client
-    processes: dict[tuple[str, str], subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[Command, subprocess.Popen[bytes]] = field(default_factory=dict)
     _files: list[IO[bytes]] = field(default_factory=list)
 
-    def start(self, *commands: tuple[str, str]) -> None:
+    def start(self, *commands: Command) -> None:
         """Starts these processes, or all, and waits until both APIs are ready."""
         for command in commands or self.commands:
-            log = (self.logs / f"{'-'.join(command)}.log").open("ab")
-            self._files.append(log)
-            self.processes[command] = subprocess.Popen(
-                [sys.executable, "-m", *command], env=dict(self.environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            self.launch(command)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Returns once both APIs are."""
         for client in (self.rooms, self.search):
             eventually(lambda client=client: _ready(client), seconds=60)  # type: ignore[misc]
 
-    def end(self, number: signal.Signals, *commands: tuple[str, str], seconds: float = 15) -> dict[tuple[str, str], int]:
-        """Sends a signal to these processes, or all, and answers their exit statuses."""
+    def launch(self, command: Command, **settings: str) -> None:
+        """Starts one process, with settings of its own, and waits for nothing. A third word tells a second one of its kind apart."""
+        log = (self.logs / f"{'-'.join(command)}.log").open("ab")
+        self._files.append(log)
+        environ = {**self.environ, **settings}
+        self.processes[command] = subprocess.Popen(
+            [sys.executable, "-m", *command[:2]], env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+
+    def end(self, number: signal.Signals, *commands: Command, seconds: float = 15) -> dict[Command, int]:
+        """Sends a signal to these processes, or all, and answers their exit statuses.
+
+        One that does not end within `seconds` fails the test, and its log shows where each of its threads stood.
+        """
         chosen = commands or tuple(self.processes)
         for command in chosen:
             self.processes[command].send_signal(number)
-        statuses = {command: self.processes[command].wait(seconds) for command in chosen}
+        try:
+            statuses = {command: self.processes[command].wait(seconds) for command in chosen}
+        except subprocess.TimeoutExpired:
+            for command in chosen:
+                self.processes[command].send_signal(signal.SIGABRT)
+                self.processes[command].wait()
+            raise
         for command in chosen:  # only now: one that did not end is still to be killed with the system
             del self.processes[command]
         return statuses
@@ -85,6 +106,7 @@ def running(stack: Stack, directory: Path, *, real: bool, **settings: str) -> It
         "ROOMS_PORT": str(rooms_port),
         "SEARCH_PORT": str(search_port),
         "LOG_FORMAT": "json",
+        "PYTHONFAULTHANDLER": "1",  # SIGABRT shows all threads
         **settings,
     }
     for service in ("rooms", "search"):

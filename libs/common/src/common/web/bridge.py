@@ -10,6 +10,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from common.errors import Unavailable
+from common.failpoints import failpoint
 from common.web.problems import Problem
 from common.web.threads import Workers
 
@@ -132,6 +133,7 @@ def _call(app: Any, environ: dict[str, Any]) -> Answer:
     finally:
         if close := getattr(chunks, "close", None):
             close()
+    failpoint("api.answer")
     return Answer(started[0], started[1], body)
 
 

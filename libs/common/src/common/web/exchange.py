@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
+from common.failpoints import failpoint
 from common.web.bridge import Disconnected
 from common.web.lines import Line, LineSplitter
 from common.web.problems import Problem, ProblemTable
@@ -176,6 +177,7 @@ class Exchange:
         outcomes = self._how.process(batch)
         if len(outcomes) != len(batch):
             raise RuntimeError(f"{len(batch)} lines gave {len(outcomes)} outcomes")
+        failpoint("api.answer")
         self._spool.write(b"\n".join((*outcomes, b"")))
 
     def _abort(self, line: int, problem: Problem) -> None:

@@ -13,6 +13,7 @@ import elasticsearch
 import orjson
 
 from common.errors import NotFound, Unavailable, WrongSetting
+from common.failpoints import failpoint
 from search.adapters.elasticsearch_mapping import MAPPINGS, document, source, template
 from search.adapters.elasticsearch_query import page, search_body
 from search.domain import Applied, Document, Outcome, Page, Query, Refused
@@ -131,6 +132,7 @@ class ElasticsearchIndex(Index):
             raise Unavailable(NEIGHBOUR, f"the alias {self._alias} is missing") from None
 
     def _bulk_once(self, body: bytes) -> list[Outcome]:
+        failpoint("index.commit")
         with _translated():
             answer = self._patient.bulk(
                 index=self._alias,
@@ -138,6 +140,7 @@ class ElasticsearchIndex(Index):
                 require_alias=True,  # else a missing one would be made up on the spot, with a guessed mapping
                 filter_path="items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason",
             )
+        failpoint("index.committed")
         return [_outcome(item["index"]) for item in answer["items"]]
 
     def record_progress(self, source: str, as_of: datetime) -> Outcome:

@@ -14,6 +14,7 @@ import tantivy
 from tantivy import DocAddress, IndexWriter, Order, Searcher
 
 from common.errors import NotFound, Unavailable, WrongSetting
+from common.failpoints import failpoint
 from search import domain
 from search.adapters.tantivy_query import FLOATS, INTEGERS, KEYWORDS, WORDS, Translator, aggregation, build_schema, counts, every
 from search.domain import Applied, Document, Hit, Outcome, Page, Refused, Sort, SortValues
@@ -175,7 +176,9 @@ class TantivyIndex(Index):
             for field, value, each in documents:
                 writer.delete_documents_by_term(field, value)
                 writer.add_document(each)
+            failpoint("index.commit")
             writer.commit()
+            failpoint("index.committed")
         except (ValueError, OSError) as error:
             raise Unavailable(NEIGHBOUR, f"cannot commit: {error}") from error
         self._writer = writer
