@@ -15,6 +15,7 @@ from common.messaging.port import Broker
 from common.messaging.topology import SEARCH_ROOMS
 from common.web.app import Application, Module, create_app
 from common.web.health import Check
+from common.web.waiting import Consistency
 from search.adapters.elasticsearch import ElasticsearchIndex
 from search.adapters.tantivy import TantivyIndex
 from search.config import Config
@@ -66,6 +67,9 @@ def http(config: Config, *overrides: Module) -> Application:
             Check("broker", lambda: app.injector.get(Broker).ping(), required=False),
         ],
         cors_origins=config.cors_origins,
+        consistency=Consistency(
+            operations=frozenset({"search", "read"}), versions={"rooms": lambda ids: app.injector.get(Index).versions(ids)}
+        ),
     )
     return app
 

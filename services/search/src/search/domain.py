@@ -23,7 +23,8 @@ SortValues = tuple[float | int, str]
 class Document:
     """The state of one room at `version`: the room as its own API shows it, or, once deleted, a tombstone without one.
 
-    `trace_id` and `request_id` name the request that made this version.
+    `trace_id` and `request_id` name the request that made this version; `event_id` and `event_time` (ISO 8601, UTC) its event, which
+    was sent `attempts` times and handed to an indexer `deliveries` times, as far as is known; 0 where nothing is.
     """
 
     id: str
@@ -31,6 +32,10 @@ class Document:
     room: Mapping[str, Any] | None
     trace_id: str = ""
     request_id: str = ""
+    event_id: str = ""
+    event_time: str = ""
+    attempts: int = 0
+    deliveries: int = 0
     indexed_at: str = ""  # ISO 8601, UTC
 
     @property

@@ -63,6 +63,17 @@ class Index(ABC):
         """The document of this id, visible or not. Raises NotFound, also for a tombstone."""
 
     @abstractmethod
+    def entry(self, id: str) -> Document:
+        """What was applied last under this id, a tombstone too, maybe before searches see it. Raises NotFound."""
+
+    @abstractmethod
+    def versions(self, ids: Sequence[str]) -> Mapping[str, int]:
+        """The version of each of these ids that a `search` which begins afterwards sees, tombstones and hidden rooms included.
+
+        Ids that are not there are left out.
+        """
+
+    @abstractmethod
     def count(self) -> int:
         """How many rooms are indexed, visible or not, tombstones aside."""
 

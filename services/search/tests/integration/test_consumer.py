@@ -188,6 +188,12 @@ class _Refuses(Index):
     def get(self, id: str) -> Document:
         raise NotImplementedError
 
+    def entry(self, id: str) -> Document:
+        raise NotImplementedError
+
+    def versions(self, ids: Any) -> dict[str, int]:
+        raise NotImplementedError
+
     def count(self) -> int:
         return 0
 

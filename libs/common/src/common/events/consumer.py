@@ -10,7 +10,7 @@ from common.backoff import Backoff
 from common.errors import Unavailable
 from common.events.catalogue import UnknownSchema
 from common.events.codec import Codec, Undecodable
-from common.events.envelope import Event, from_message
+from common.events.envelope import HEARTBEAT, Event, from_message
 from common.failpoints import RejectedOnPurpose, failpoint
 from common.messaging.port import Broker, Burial, Delivery, Subscription
 from common.messaging.topology import Queue
@@ -74,7 +74,7 @@ class Consumer:
         readable: list[tuple[Delivery, Event]] = []
         for delivery in deliveries:
             try:
-                event = from_message(delivery.message, self._codec)
+                event = from_message(delivery.message, self._codec, delivery.attempts + 1)
                 failpoint("consumer.apply", event.data)
                 readable.append((delivery, event))
             except UnknownSchema as error:
@@ -111,6 +111,11 @@ class Consumer:
         if done:
             subscription.ack(done)
             failpoint("consumer.acked")
+        applied = [
+            event.id for (_, event), answer in zip(readable, answers, strict=True) if answer is None and event.type != HEARTBEAT
+        ]
+        if applied:
+            log.info("applied", extra={"events": applied, "queue": self._queue.name})
         burials = [
             Burial(delivery, answer.reason, answer.detail)
             for (delivery, _), answer in zip(readable, answers, strict=True)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qs, unquote, urlsplit
+from uuid import uuid4
 
 import elastic_transport
 import elasticsearch
@@ -27,6 +28,8 @@ NEIGHBOUR = "Elasticsearch"
 #: Bytes of one `_bulk` request, about; a real server takes 100 MB.
 BULK = 8_000_000
 SEARCH_TIMEOUT, BULK_TIMEOUT, PING_TIMEOUT = 10.0, 60.0, 2.0
+#: Ids asked for at a time; a page of results ends at 10,000.
+IDS = 1000
 #: How long progress may be remembered, in seconds.
 PROGRESS_AGE = 0.5
 
@@ -57,6 +60,8 @@ class ElasticsearchIndex(Index):
             connections_per_node=32,
         )
         self._patient = self._client.options(request_timeout=BULK_TIMEOUT)
+        # One copy of the index answers this process: another may not show yet what this one has shown. Processes differ in theirs.
+        self._copy = uuid4().hex
         self._progress: tuple[float, Mapping[str, datetime]] = (float("-inf"), {})
 
     def ensure(self, *, writing: bool) -> None:
@@ -173,20 +178,37 @@ class ElasticsearchIndex(Index):
 
     def _search_once(self, client: elasticsearch.Elasticsearch, body: dict[str, Any]) -> dict[str, Any]:
         with _translated():
-            answer: dict[str, Any] = client.search(index=self._alias, allow_partial_search_results=False, **body).body
+            answer: dict[str, Any] = client.search(
+                index=self._alias, allow_partial_search_results=False, preference=self._copy, **body
+            ).body
         if answer["timed_out"]:
             raise Unavailable(NEIGHBOUR, "the search timed out")
         return answer
 
     def get(self, id: str) -> Document:
+        found = self.entry(id)
+        if found.deleted:
+            raise NotFound(id)
+        return found
+
+    def entry(self, id: str) -> Document:
         try:
             with _translated():
                 found = self._client.get(index=self._alias, id=id)["_source"]
         except _Missing:
             raise NotFound(id) from None
-        if found.get("deleted", True):
+        if "version" not in found:  # a progress document
             raise NotFound(id)
         return document(found)
+
+    def versions(self, ids: Sequence[str]) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        for start in range(0, len(ids), IDS):
+            some = list(ids[start : start + IDS])
+            # A search, as reading by id would show what searches do not see yet.
+            body = {"query": {"terms": {"id": some}}, "size": len(some), "_source": ["id", "version"], "track_total_hits": False}
+            found |= {hit["_source"]["id"]: hit["_source"]["version"] for hit in self._search(body)["hits"]["hits"]}
+        return found
 
     def count(self) -> int:
         try:

@@ -111,14 +111,20 @@ class TantivyIndex(Index):
         return Page(total=total, hits=hits, facets=facets, next=following)
 
     def get(self, id: str) -> Document:
+        document = self.entry(id)
+        if document.deleted:
+            raise NotFound(id)
+        return document
+
+    def entry(self, id: str) -> Document:
         searcher = self._searcher()
         found = searcher.search(self._ask.ids([id]), limit=1, count=False).hits
         if not found:
             raise NotFound(id)
-        document = self._read(searcher, found[0][1])
-        if document.deleted:
-            raise NotFound(id)
-        return document
+        return self._read(searcher, found[0][1])
+
+    def versions(self, ids: Sequence[str]) -> Mapping[str, int]:
+        return self._versions(ids)
 
     def count(self) -> int:
         return _count(self._searcher(), self._ask.live())

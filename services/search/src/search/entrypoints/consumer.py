@@ -17,8 +17,8 @@ SOURCES = frozenset(TOPOLOGY.exchanges)
 #: How far the clock of a producer may be ahead of ours.
 _AHEAD = timedelta(seconds=60)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: Characters that are kept of a request id that someone else chose.
-_REQUEST_ID = 200
+#: Characters that are kept of ids that someone else chose.
+_REQUEST_ID, _EVENT_ID = 200, 200
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,10 @@ def _document(event: Event, room: dict[str, Any] | None, now: str) -> Document:
         room=room,
         trace_id=event.traceparent[3:35],  # 00-<trace id>-<span id>-<flags>
         request_id=event.request_id[:_REQUEST_ID],
+        event_id=event.id[:_EVENT_ID],
+        event_time=_iso(event.time),
+        attempts=event.attempts,
+        deliveries=event.deliveries,
         indexed_at=now,
     )
 
