@@ -72,6 +72,14 @@ class Unavailable(AtriumError):
 
 
 @dataclass(eq=False)
+class Full(Unavailable):
+    """A neighbour has no room for more; try again later. Its reason holds no addresses: anybody may read it."""
+
+    def __str__(self) -> str:
+        return f"{self.neighbour} is full ({self.reason})"
+
+
+@dataclass(eq=False)
 class WrongSetting(AtriumError):
     """A setting has a value that cannot be used."""
 

@@ -16,7 +16,8 @@ from common.config import load, without_password
 from common.errors import Unavailable, WrongSetting
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
-from common.web.serve import serve
+from common.supervisor import end_with_parent, passed_on, supervise
+from common.web.serve import bound, serve
 from rooms import bootstrap
 from rooms.config import Config
 from rooms.entrypoints.cli import PATIENCE, import_file
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 2 and one line for a wrong setting."""
     commands = {
-        "api": Command("serve the REST API", lambda _: _run(api=True, relay=False)),
+        "api": Command("serve the REST API", lambda arguments: _api(arguments.fd), passed_on),
         "relay": Command("publish the outbox", lambda _: _run(api=False, relay=True)),
         "all": Command("serve the API and publish the outbox, in one process", lambda _: _run(api=True, relay=True)),
         "migrate": Command("bring the database to the newest schema", lambda _: _migrate()),
@@ -36,18 +37,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command("rooms", "Room listings.", commands, argv)
 
 
-def _run(*, api: bool, relay: bool) -> None:
+def _api(fd: int | None) -> int | None:
+    config = load(Config, os.environ)
+    if fd is None and config.workers > 1:
+        configure_logging("rooms", config.log_level, json=wants_json(config.log_format))
+        end_when_told()
+        return supervise(("rooms", "api"), bound(config.host, config.port, "ROOMS_PORT"), config.workers, os.environ)
+    _run(api=True, relay=False, fd=fd)
+    return None
+
+
+def _run(*, api: bool, relay: bool, fd: int | None = None) -> None:
     config = load(Config, os.environ)
     configure_logging("rooms", config.log_level, json=wants_json(config.log_format))
     failpoints.arm(config.failpoints)
     end_when_told()
+    if fd is not None:
+        end_with_parent()
     app = bootstrap.http(config) if api else None
     injector = app.injector if app is not None else Injector([bootstrap.configure(config)])
     _require_migrated(injector.get(Engine))
     if app is not None:
         bootstrap.warm_up()
     workers = {"relay": bootstrap.relay(injector).run} if relay else {}
-    server = None if app is None else serve(app, config.host, config.port, setting="ROOMS_PORT")
+    server = None
+    if app is not None:
+        server = serve(app, config.host, config.port, setting="ROOMS_PORT", fd=fd)
+    elif config.metrics_port:
+        pages = bootstrap.relay_pages(config, injector)
+        server = serve(pages, config.host, config.metrics_port, setting="ROOMS_METRICS_PORT")
     broker = without_password(config.broker_url)
     if server is not None:
         log.info("listening on %s; database %s, broker %s", server.url, without_password(config.database_url), broker)

@@ -14,16 +14,19 @@ from common.db.engine import open_engine, ping
 from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.container import CONTENT_TYPE, Container
-from common.events.outbox import Gate
+from common.events.outbox import Gate, backlog, full, gauges
 from common.events.relay import Relay
 from common.messaging.connect import connect
 from common.messaging.port import Broker
 from common.messaging.topology import ROOMS, TOPOLOGY
+from common.observability.metrics import ImportedLines, Metrics, Relayed
 from common.web.app import Application, Module, create_app
 from common.web.download import download
-from common.web.health import Check
+from common.web.health import Check, Report
+from common.web.served import Served
 from common.web.streaming import Limits, Stream, ndjson
 from common.web.validation import Schema, component_schema
+from common.web.worker import worker_app
 from rooms.adapters.places import OfflineAreas
 from rooms.adapters.sql import SqlRooms, outbox
 from rooms.config import Config
@@ -50,6 +53,7 @@ def configure(config: Config) -> Module:
         catalogue = Catalogue.load()
         codec = Codec(catalogue)
         gate = Gate(engine, outbox, config.outbox_max)
+        binder.bind(Metrics, to=Metrics("rooms", config.metrics_dir))
         binder.bind(Engine, to=engine)
         binder.bind(Doorbell, to=bell)
         binder.bind(Codec, to=codec)
@@ -62,6 +66,8 @@ def configure(config: Config) -> Module:
         verbs = (PublishRoom, ReviseRoom, WithdrawRoom, ReadRoom, ListRooms, ImportRooms, ExportRooms)
         for each in (*verbs, RoomLines, RoomsFile, RoomsController):
             binder.bind(each, to=inject(each), scope=singleton)
+        for counted in (ImportedLines, Relayed):
+            binder.bind(counted, to=inject(counted), scope=singleton)
 
     return bindings
 
@@ -74,10 +80,8 @@ def http(config: Config, *overrides: Module, views: Callable[[flask.Flask], None
         spec=SPEC,
         controller=RoomsController,
         modules=[configure(config), *overrides],
-        checks=[
-            Check("database", lambda: ping(app.injector.get(Engine))),
-            Check("broker", lambda: app.injector.get(Broker).ping(), required=False),
-        ],
+        checks=_checks(config, lambda: app.injector),
+        gauges=[lambda: gauges(app.injector.get(Engine), outbox)],
         streams=[
             Stream("POST", "/rooms/import", lambda injector: ndjson(injector.get(RoomLines), limits=limits)),
             Stream(
@@ -92,6 +96,25 @@ def http(config: Config, *overrides: Module, views: Callable[[flask.Flask], None
         location=location,
     )
     return app
+
+
+def relay_pages(config: Config, injector: Injector) -> Served:
+    """What a relay without an API shows of itself."""
+    checks = _checks(config, lambda: injector)
+    return worker_app("rooms", injector.get(Metrics), checks=checks, gauges=[lambda: gauges(injector.get(Engine), outbox)])
+
+
+def _checks(config: Config, injector: Callable[[], Injector]) -> list[Check]:
+    def waiting() -> Report:
+        found = backlog(injector().get(Engine), outbox)
+        problem = str(full(found.pending, config.outbox_max)) if found.pending >= config.outbox_max else ""
+        return Report({"pending": found.pending, "oldest_seconds": found.age}, problem)
+
+    return [
+        Check("database", lambda: ping(injector().get(Engine))),
+        Check("broker", lambda: injector().get(Broker).ping(), required=False),
+        Check("outbox", waiting, required=False),
+    ]
 
 
 def warm_up() -> None:
@@ -109,6 +132,7 @@ def relay(injector: Injector) -> Relay:
         topology=TOPOLOGY,
         exchange=ROOMS,
         codec=injector.get(Codec),
+        metrics=injector.get(Relayed),
     )
 
 

@@ -13,6 +13,11 @@ class Config:
     data_dir: Path = setting("ROOMS_DATA_DIR", "DATA_DIR", default=Path(".data"))
     host: str = setting("ROOMS_HOST", default="127.0.0.1")
     port: int = setting("ROOMS_PORT", default=8001, minimum=1, maximum=65535)
+    workers: int = setting("ROOMS_WORKERS", "WORKERS", default=1, minimum=1, maximum=64)  # processes of `api`
+    metrics_port: int = setting(
+        "ROOMS_METRICS_PORT", "METRICS_PORT", default=0, minimum=1, maximum=65535
+    )  # of `relay`; 0 is none
+    metrics_dir: str = setting("PROMETHEUS_MULTIPROC_DIR", default="")  # set for the processes of `api` by their parent
     database_url: str = setting(
         "ROOMS_DATABASE_URL",
         "DATABASE_URL",

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from injector import Binder, Injector, inject, singleton
@@ -13,13 +14,17 @@ from common.events.consumer import Consumer
 from common.messaging.connect import connect
 from common.messaging.port import Broker
 from common.messaging.topology import SEARCH_ROOMS
+from common.observability.logs import Trouble
+from common.observability.metrics import BulkItems, Consumed, Metrics, Reading
 from common.web.app import Application, Module, create_app
 from common.web.health import Check
+from common.web.served import Served
 from common.web.waiting import Consistency
+from common.web.worker import worker_app
 from search.adapters.elasticsearch import ElasticsearchIndex
 from search.adapters.tantivy import TantivyIndex
 from search.config import Config
-from search.domain import Market
+from search.domain import Freshness, Market
 from search.entrypoints.consumer import IndexRooms
 from search.entrypoints.http import SPEC, SearchController
 from search.ports import Clock, Index
@@ -37,22 +42,24 @@ def configure(config: Config) -> Module:
     """The bindings for one configuration. Whatever is opened here connects when it is first used."""
 
     def bindings(binder: Binder) -> None:
-        binder.bind(Index, to=open_index(config))
+        metrics = Metrics("search", config.metrics_dir)
+        binder.bind(Metrics, to=metrics)
+        binder.bind(Index, to=open_index(config, BulkItems(metrics)))
         binder.bind(Clock, to=SystemClock())
         binder.bind(Market, to=_market(config))
         binder.bind(Broker, to=connect(config.broker_url, "search"))
         binder.bind(Codec, to=Codec(Catalogue.load()))
-        for each in (ApplyChanges, SearchRooms, ReadDocument, PrepareIndex, IndexRooms, SearchController):
+        for each in (ApplyChanges, SearchRooms, ReadDocument, PrepareIndex, IndexRooms, SearchController, Consumed):
             binder.bind(each, to=inject(each), scope=singleton)
 
     return bindings
 
 
-def open_index(config: Config) -> Index:
-    """The index that INDEX_URL names."""
+def open_index(config: Config, items: BulkItems) -> Index:
+    """The index that INDEX_URL names; it counts what it is given."""
     if config.index_url.startswith("tantivy:"):
-        return TantivyIndex(config.index_url)
-    return ElasticsearchIndex(config.index_url, config.index_api_key)
+        return TantivyIndex(config.index_url, items)
+    return ElasticsearchIndex(config.index_url, config.index_api_key, items)
 
 
 def http(config: Config, *overrides: Module) -> Application:
@@ -62,10 +69,8 @@ def http(config: Config, *overrides: Module) -> Application:
         spec=SPEC,
         controller=SearchController,
         modules=[configure(config), *overrides],
-        checks=[
-            Check("index", lambda: app.injector.get(Index).ping(), required=False),
-            Check("broker", lambda: app.injector.get(Broker).ping(), required=False),
-        ],
+        checks=_checks(lambda: app.injector),
+        gauges=[lambda: _gauges(app.injector)],
         cors_origins=config.cors_origins,
         consistency=Consistency(
             operations=frozenset({"search", "read"}), versions={"rooms": lambda ids: app.injector.get(Index).versions(ids)}
@@ -74,20 +79,48 @@ def http(config: Config, *overrides: Module) -> Application:
     return app
 
 
+def consumer_pages(injector: Injector) -> Served:
+    """What a consumer without an API shows of itself."""
+    checks, gauges = _checks(lambda: injector), [lambda: _gauges(injector)]
+    return worker_app("search", injector.get(Metrics), checks=checks, gauges=gauges)
+
+
+def _checks(injector: Callable[[], Injector]) -> list[Check]:
+    return [
+        Check("index", lambda: injector().get(Index).ping(), required=False),
+        Check("broker", lambda: injector().get(Broker).ping(), required=False),
+    ]
+
+
+def _gauges(injector: Injector) -> list[Reading]:
+    """Nothing where no heartbeat has come yet: nobody can say how old the index is."""
+    as_of = Freshness.at(injector.get(Index).progress(), now := injector.get(Clock).now()).as_of
+    help = "How long ago all that had been published is known to be in the index"
+    return [] if as_of is None else [Reading("index_lag_seconds", help, (now - as_of).total_seconds())]
+
+
 class Indexer:
     """What brings events into the index, made of an application's parts or of parts of its own."""
 
     def __init__(self, injector: Injector, batch: int) -> None:
         self._index = injector.get(Index)
-        self._consumer = Consumer(injector.get(Broker), SEARCH_ROOMS, injector.get(Codec), injector.get(IndexRooms), batch=batch)
+        self._consumer = Consumer(
+            injector.get(Broker),
+            SEARCH_ROOMS,
+            injector.get(Codec),
+            injector.get(IndexRooms),
+            batch=batch,
+            metrics=injector.get(Consumed),
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Consumes until `stop` is set; before that it waits until there is an index to write to."""
+        trouble = Trouble(log)
         while not stop.is_set():
             try:
                 self._index.ensure(writing=True)
             except Unavailable as error:
-                log.warning("waiting: %s", error)
+                trouble.warn(f"waiting: {error}")
                 stop.wait(1.0)
             else:
                 self._consumer.run(stop)

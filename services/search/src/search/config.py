@@ -13,6 +13,11 @@ class Config:
     data_dir: Path = setting("SEARCH_DATA_DIR", "DATA_DIR", default=Path(".data"))
     host: str = setting("SEARCH_HOST", default="127.0.0.1")
     port: int = setting("SEARCH_PORT", default=8003, minimum=1, maximum=65535)
+    workers: int = setting("SEARCH_WORKERS", "WORKERS", default=1, minimum=1, maximum=64)  # processes of `api`
+    metrics_port: int = setting(
+        "SEARCH_METRICS_PORT", "METRICS_PORT", default=0, minimum=1, maximum=65535
+    )  # of `consumer`; 0 is none
+    metrics_dir: str = setting("PROMETHEUS_MULTIPROC_DIR", default="")  # set for the processes of `api` by their parent
     index_url: str = setting(
         "SEARCH_INDEX_URL",
         "INDEX_URL",

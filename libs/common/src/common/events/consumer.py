@@ -5,6 +5,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from common.backoff import Backoff
 from common.errors import Unavailable
@@ -14,6 +15,8 @@ from common.events.envelope import HEARTBEAT, Event, from_message
 from common.failpoints import RejectedOnPurpose, failpoint
 from common.messaging.port import Broker, Burial, Delivery, Subscription
 from common.messaging.topology import Queue
+from common.observability.logs import Trouble
+from common.observability.metrics import Consumed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +47,20 @@ class Consumer:
     """Runs a handler over a queue until told to stop. Duplicates and reordering are the handler's to bear."""
 
     def __init__(
-        self, broker: Broker, queue: Queue, codec: Codec, handler: Handler, *, batch: int = 1000, linger: float = 0.05
+        self,
+        broker: Broker,
+        queue: Queue,
+        codec: Codec,
+        handler: Handler,
+        *,
+        batch: int = 1000,
+        linger: float = 0.05,
+        metrics: Consumed | None = None,
     ) -> None:
         self._broker, self._queue, self._codec, self._handler = broker, queue, codec, handler
         self._batch, self._linger = batch, linger
+        self._counted = metrics or Consumed(Metrics(queue.name))
+        self._trouble = Trouble(log)
 
     def run(self, stop: threading.Event) -> None:
         """Takes and applies until `stop` is set; what is under way then is finished or given back."""
@@ -86,6 +99,7 @@ class Consumer:
         if burials:
             self._persist(lambda: self._bury(subscription, burials), stop)
         if readable:
+            self._counted.took(event.type for _, event in readable)
             self._apply(subscription, readable, stop)
 
     def _apply(self, subscription: Subscription, readable: Sequence[tuple[Delivery, Event]], stop: threading.Event) -> None:
@@ -116,6 +130,8 @@ class Consumer:
         ]
         if applied:
             log.info("applied", extra={"events": applied, "queue": self._queue.name})
+            fresh = ((event.type, event.time) for (_, event), answer in zip(readable, answers, strict=True) if answer is None)
+            self._counted.applied(fresh, datetime.now(UTC))
         burials = [
             Burial(delivery, answer.reason, answer.detail)
             for (delivery, _), answer in zip(readable, answers, strict=True)
@@ -128,6 +144,7 @@ class Consumer:
         failpoint("consumer.bury")
         subscription.bury(burials)
         failpoint("consumer.buried")
+        self._counted.buried(burial.reason for burial in burials)
         for burial in burials:
             log.error(
                 "dead letter: %s",
@@ -141,8 +158,10 @@ class Consumer:
         while True:
             try:
                 step()
-                return True
             except Unavailable as error:
-                log.warning("waiting: %s", error, extra={"queue": self._queue.name})
+                self._trouble.warn(f"waiting: {error}", queue=self._queue.name)
+            else:
+                self._trouble.over()
+                return True
             if stop.wait(backoff.pause()):
                 return False

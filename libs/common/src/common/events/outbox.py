@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Engine, Table, func, select
 from uuid_utils import uuid7
 
-from common.errors import Unavailable
+from common.errors import Full
 from common.events.codec import Codec
 from common.observability.context import current
+from common.observability.metrics import Reading
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -42,11 +43,30 @@ class Backlog:
     pending: int
     oldest: datetime | None
 
+    @property
+    def age(self) -> float:
+        """Seconds that the oldest has waited, by our clock; 0 where none waits."""
+        return 0.0 if self.oldest is None else max(0.0, round((datetime.now(UTC) - self.oldest).total_seconds(), 3))
+
 
 def backlog(engine: Engine, outbox: Table) -> Backlog:
     with engine.connect() as connection:
         pending, oldest = connection.execute(select(func.count(), func.min(outbox.c.time)).select_from(outbox)).one()
     return Backlog(pending, None if oldest is None else EPOCH + oldest * MICROSECOND)
+
+
+def full(waiting: int, maximum: int) -> Full:
+    """What is to be said, to clients and operators alike."""
+    return Full("the outbox", f"{waiting} of at most {maximum} events wait for the broker", retry_after=5)
+
+
+def gauges(engine: Engine, outbox: Table) -> Sequence[Reading]:
+    """What /metrics shows of it. Raises Unavailable."""
+    waiting = backlog(engine, outbox)
+    return [
+        Reading("outbox_pending", "Events that wait to be published", waiting.pending),
+        Reading("outbox_oldest_seconds", "How long the oldest of them has waited; 0 where none waits", waiting.age),
+    ]
 
 
 class Gate:
@@ -63,7 +83,7 @@ class Gate:
         self._counted = float("-inf")
 
     def admit(self, events: int = 1) -> None:
-        """Raises Unavailable if `events` more would be too many."""
+        """Raises Full if `events` more would be too many."""
         with self._lock:
             # Counting a full outbox is slow: not more often than ten times a second.
             age = time.monotonic() - self._counted
@@ -74,7 +94,5 @@ class Gate:
                 self._counted = time.monotonic()
             # A batch larger than the whole outbox has to pass some time: alone.
             if self._held and self._held + events > self._maximum:
-                raise Unavailable(
-                    "the outbox", f"{self._held} events wait for the broker, no more than {self._maximum} may", retry_after=5
-                )
+                raise full(self._held, self._maximum)
             self._held += events

@@ -18,6 +18,8 @@ from common.events.outbox import EPOCH, MICROSECOND, outbox_row
 from common.failpoints import failpoint
 from common.messaging.port import Broker, Message, Publisher
 from common.messaging.topology import Topology
+from common.observability.logs import Trouble
+from common.observability.metrics import Metrics, Relayed
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +43,12 @@ class Relay:
         exchange: str,
         codec: Codec,
         window: int = 1000,
+        metrics: Relayed | None = None,
     ) -> None:
         self._engine, self._outbox, self._doorbell = engine, outbox, doorbell
         self._broker, self._topology, self._exchange = broker, topology, exchange
         self._codec, self._window = codec, window
+        self._counted = metrics or Relayed(Metrics(exchange))
         self._beat = float("-inf")
         self._news = False  # whether all that was written has been published, and no heartbeat has told so yet
         is_heartbeat = outbox.c.type == HEARTBEAT
@@ -53,7 +57,7 @@ class Relay:
     def run(self, stop: threading.Event) -> None:
         """Publishes until `stop` is set, then flushes what still waits, for at most FLUSH seconds."""
         publisher = self._broker.publisher()
-        backoff, declared, stopped_at = Backoff(), False, 0.0
+        backoff, trouble, declared, stopped_at = Backoff(), Trouble(log), False, 0.0
         try:
             while True:
                 if stop.is_set():
@@ -69,10 +73,11 @@ class Relay:
                     taken, published = self._round(publisher)
                 except Unavailable as error:
                     declared = False
-                    log.warning("the outbox waits: %s", error)
+                    trouble.warn(f"the outbox waits: {error}")
                 else:
                     if published or not taken:
                         backoff.reset()
+                        trouble.over()
                         if not taken:
                             if stop.is_set():
                                 return
@@ -80,7 +85,7 @@ class Relay:
                         continue
                     # Returned: a subscriber's queue is missing. Declare it again; the rows stay.
                     declared = False
-                    log.warning("the broker returned %d events", taken)
+                    trouble.warn(f"the broker returned {taken} events")
                 if stop.wait(backoff.pause()):
                     return
         finally:
@@ -112,7 +117,7 @@ class Relay:
         failpoint("relay.taken")
         failure = None
         try:
-            confirmed = publisher.publish(self._exchange, [self._message(row) for row in rows], CONFIRM)
+            confirmed = self._publish(publisher, [self._message(row) for row in rows])
         except Unavailable as error:
             confirmed, failure = [False] * len(rows), error
         failpoint("relay.confirmed")
@@ -133,6 +138,14 @@ class Relay:
             self._news = len(told) < self._window  # behind a full window there is more
             log.info("published", extra={"events": told, "exchange": self._exchange})
         return len(rows), len(done), failure
+
+    def _publish(self, publisher: Publisher, messages: list[Message]) -> list[bool]:
+        self._counted.published.inc(len(messages))
+        with self._counted.failures.count_exceptions(Unavailable):
+            confirmed = publisher.publish(self._exchange, messages, CONFIRM)
+        self._counted.confirmed.inc(sum(confirmed))
+        self._counted.returned.inc(len(confirmed) - sum(confirmed))
+        return confirmed
 
     def _message(self, row: Row[tuple[object, ...]]) -> Message:
         return to_message(

@@ -103,5 +103,23 @@ def configure_logging(service: str, level: str = "INFO", json: bool = True, stre
         logger.setLevel(max(logging.getLevelName(tamed), root.level))
 
 
+class Trouble:
+    """A warning that lasts: logged when it begins and when its text changes, not each time that something is tried again."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log, self._text = log, ""
+
+    def warn(self, text: str, **extra: str) -> None:
+        if text != self._text:
+            self._text = text
+            self._log.warning("%s", text, extra=extra)
+
+    def over(self) -> None:
+        """It works; should the same come again, that is news."""
+        if self._text:
+            self._log.info("no longer: %s", self._text)
+            self._text = ""
+
+
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}

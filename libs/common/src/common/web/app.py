@@ -1,6 +1,5 @@
 """The web application of a service: connexion's document, security and resolver; Flask-Injector's injection; our own front and bridge."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +10,27 @@ from connexion.middleware import ConnexionMiddleware
 from connexion.middleware.context import ContextMiddleware
 from connexion.middleware.security import SecurityMiddleware
 from flask_injector import FlaskInjector
-from injector import Binder, Injector
+from injector import Binder, Injector, singleton
 from starlette.types import ASGIApp, Receive, Scope, Send
 from werkzeug.routing import MapAdapter
 
+from common.observability.metrics import Gauges, Metrics, Requests
 from common.web.bridge import OPERATION, BodyBudget
 from common.web.cors import Cors
-from common.web.front import Front, lifespan
+from common.web.front import Front
 from common.web.gateway import ControllerResolver, Gateway
 from common.web.health import Check, Health
+from common.web.metrics import MetricsPage
 from common.web.operations import Call
 from common.web.pages import SwaggerUI, documents, front_page, problem_page
 from common.web.problems import ProblemTable, Translate
 from common.web.routing import Routes
-from common.web.streaming import STOPPING, Stream
+from common.web.served import Served
+from common.web.streaming import Stream
 from common.web.threads import Workers
 from common.web.views import Views
 from common.web.waiting import Consistency, Waits
+from common.web.worker import add_pages
 
 Module = Callable[[Binder], None]
 
@@ -37,17 +40,16 @@ class Application:
     """An ASGI application, and what tests reach for."""
 
     name: str
-    asgi: ASGIApp
+    asgi: Served
     injector: Injector
     flask: flask.Flask
-    _stop: Callable[[], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.asgi(scope, receive, send)
 
     def stop(self) -> None:
-        """Tells streams to end after the batch under way. From the loop's thread; `serve` does it when it stops."""
-        self._stop()
+        """See `Served.stop`."""
+        self.asgi.stop()
 
 
 def create_app(
@@ -57,6 +59,7 @@ def create_app(
     controller: type,
     modules: Sequence[Module],
     checks: Sequence[Check] = (),
+    gauges: Sequence[Gauges] = (),
     streams: Sequence[Stream] = (),
     body_limit: int = 1024 * 1024,
     cors_origins: tuple[str, ...] = (),
@@ -70,7 +73,8 @@ def create_app(
 ) -> Application:
     """Builds the application; the injector makes `controller`, whose methods are the operations by operationId.
 
-    `modules` are `configure(binder)` functions, later ones override; `views` registers plain Flask views, which may have
+    `modules` are `configure(binder)` functions, later ones override; what is counted goes to the Metrics that they bind, else to
+    some of the application's own; `gauges` are asked when /metrics is; `views` registers plain Flask views, which may have
     injected arguments; `location` gives the path of a listing for the Location of a 409; `problems` adds domain errors to the
     table; `security_map` is connexion's; `body_limit` is in bytes; `threads` is how many handlers run at a time;
     `consistency` names the operations that wait for what was written.
@@ -83,7 +87,8 @@ def create_app(
     app.url_map.merge_slashes = False
     if views is not None:
         views(app)
-    injector = FlaskInjector(app=app, modules=list(modules)).injector
+    injector = FlaskInjector(app=app, modules=[_own_metrics(name), *modules]).injector
+    metrics = injector.get(Metrics)
     workers = Workers(f"{name}-http", threads)
     bodies = BodyBudget(body_limit)
     plain = Views(app, workers, bodies)
@@ -103,13 +108,9 @@ def create_app(
     for method, path, target in gateway.routes(stack):
         routes.add(method, path, target)
     health = Health(name, version or str(specification["info"]["version"]), checks)
-    pages: dict[str, ASGIApp] = {
-        "/livez": health.live,
-        "/readyz": health.ready,
-        "/health-check": health.check,
-        "/problems/{name}": problem_page,
-    }
-    pages |= {"/": front_page(name, specification), **documents(spec, specification)}
+    add_pages(routes, health, MetricsPage(metrics, gauges))
+    pages: dict[str, ASGIApp] = {"/problems/{name}": problem_page, "/": front_page(name, specification)}
+    pages |= documents(spec, specification)
     for path, page in pages.items():
         routes.add("GET", path, page)
     ui = SwaggerUI(specification)
@@ -117,32 +118,12 @@ def create_app(
     def otherwise(scope: Scope) -> ASGIApp:
         return ui if ui.owns(scope["path"]) else plain.find(scope)
 
-    front = Front(routes, otherwise, ProblemTable(location, problems), Cors(cors_origins))
-    return _application(name, front, injector, app)
+    front = Front(routes, otherwise, ProblemTable(location, problems), Cors(cors_origins), Requests(metrics))
+    return Application(name, Served(front), injector, app)
 
 
-def _application(name: str, front: Front, injector: Injector, app: flask.Flask) -> Application:
-    stopping: list[asyncio.Event] = []
-
-    def started() -> None:
-        stopping[:] = [asyncio.Event()]  # one per run: an event belongs to one loop
-
-    def stop() -> None:
-        for event in stopping:
-            event.set()
-
-    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            if not stopping:
-                started()
-            scope[STOPPING] = stopping[0]
-            await front(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await lifespan(receive, send, started, stop)
-        else:
-            await send({"type": "websocket.close", "code": 1000})
-
-    return Application(name, asgi, injector, app, stop)
+def _own_metrics(name: str) -> Module:
+    return lambda binder: binder.bind(Metrics, to=lambda: Metrics(name), scope=singleton)
 
 
 class _Flask(flask.Flask):

@@ -4,12 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.observability.context import begin, use
+from common.observability.metrics import Requests
 from common.web.bridge import ANSWER_HEADERS, Disconnected, drain
 from common.web.cors import Cors
 from common.web.problems import Problem, ProblemTable
@@ -17,20 +17,27 @@ from common.web.routing import Routes
 
 access = logging.getLogger("common.web.access")
 logger = logging.getLogger("common.web")
-_QUIET = ("/livez", "/readyz", "/health-check")
+_QUIET = ("/livez", "/readyz", "/health-check", "/metrics")
+OPERATION_ID = "atrium.operation"  # in the scope, once it is known
 
 
 class Front:
     """The ASGI application a server runs. Whatever happens behind it, a request gets an answer and a line in the log."""
 
     def __init__(
-        self, routes: Routes[ASGIApp], otherwise: Callable[[Scope], ASGIApp], problems: ProblemTable, cors: Cors
+        self,
+        routes: Routes[ASGIApp],
+        otherwise: Callable[[Scope], ASGIApp],
+        problems: ProblemTable,
+        cors: Cors,
+        requests: Requests,
     ) -> None:
         """`otherwise` finds who answers when no route does; it may raise Problem."""
         self._routes = routes
         self._otherwise = otherwise
         self._problems = problems
         self._cors = cors
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -54,10 +61,12 @@ class Front:
             # The server stops and has waited long enough for this request, which may go on in its thread.
             await self._refuse(Problem("stopping", headers=(("Retry-After", "1"),)), path, scope, receive, exchange.send)
         finally:
+            seconds = time.perf_counter() - started
+            self._requests.answered(scope.get(OPERATION_ID, Requests.OTHER), exchange.status, seconds)
             level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
             if access.isEnabledFor(level):
                 fields = {"method": scope["method"], "path": path[:500], "status": exchange.status}
-                duration = round((time.perf_counter() - started) * 1000, 2)
+                duration = round(seconds * 1000, 2)
                 access.log(level, "%s %s", scope["method"], path[:500], extra=fields | {"duration_ms": duration})
 
     async def _route(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,16 +126,3 @@ class _Exchange:
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self._more]
         await self._send(message)
-
-
-async def lifespan(receive: Receive, send: Send, started: Callable[[], Any], stopped: Callable[[], Any]) -> None:
-    """Answers the server's lifespan messages."""
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            started()
-            await send({"type": "lifespan.startup.complete"})
-        elif message["type"] == "lifespan.shutdown":
-            stopped()
-            await send({"type": "lifespan.shutdown.complete"})
-            return

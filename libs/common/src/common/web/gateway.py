@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.errors import Invalid
 from common.web.bridge import BodyBudget, read_body, run_wsgi
+from common.web.front import OPERATION_ID
 from common.web.operations import Call, Operation, api_keys, unique_parameters
 from common.web.parameters import Parameters
 from common.web.streaming import PARAMETERS, Stream
@@ -132,7 +133,7 @@ def _through(stack: ConnexionMiddleware, base: str, name: str) -> ASGIApp:
     first = stack.app
 
     async def enter(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"] = stack
+        scope["app"], scope[OPERATION_ID] = stack, name
         scope["extensions"] = {**scope.get("extensions", {}), ROUTING_CONTEXT: {"api_base_path": base, "operation_id": name}}
         await first(scope, receive, send)
 

@@ -1,16 +1,24 @@
 """Health: /livez says that the process answers, /readyz that it can serve, /health-check how each neighbour is."""
 
 import asyncio
-import contextlib
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from common.web.asking import Asking
+
 PROBE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a neighbour is: figures to show, and what is wrong with it although it answers."""
+
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,7 @@ class Check:
     """
 
     name: str
-    probe: Callable[[], None]
+    probe: Callable[[], Report | None]
     required: bool = True
 
 
@@ -31,59 +39,33 @@ class Health:
     def __init__(self, service: str, version: str, checks: Sequence[Check]) -> None:
         self._service = service
         self._version = version
-        self._probes = [_Probe(check) for check in checks]
+        self._checks = [(check, Asking(check.name, check.probe)) for check in checks]
 
     async def live(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await _answer(send, 200, {"status": "ok", "service": self._service, "version": self._version})
 
     async def ready(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        reports = await asyncio.gather(*(probe.report() for probe in self._probes if probe.check.required))
-        ready = all(status == "ok" for _, status, _ in reports)
+        reports = await asyncio.gather(*(_asked(asking) for check, asking in self._checks if check.required))
+        ready = all(report["status"] != "down" for report in reports)
         await _answer(send, 200 if ready else 503, {"status": "ok" if ready else "down", "service": self._service})
 
     async def check(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        reports = await asyncio.gather(*(probe.report() for probe in self._probes))
-        down = {check.name for check, status, _ in reports if status != "ok"}
-        required = {probe.check.name for probe in self._probes if probe.check.required}
-        status = "down" if down & required else "degraded" if down else "ok"
-        document = {
-            "status": status,
-            "service": self._service,
-            "version": self._version,
-            "checks": {check.name: {"status": status, "detail": detail} for check, status, detail in reports},
-        }
-        await _answer(send, 503 if status == "down" else 200, document)
+        reports = await asyncio.gather(*(_asked(asking) for _, asking in self._checks))
+        checks = {check.name: report for (check, _), report in zip(self._checks, reports, strict=True)}
+        down = any(checks[check.name]["status"] == "down" for check, _ in self._checks if check.required)
+        well = all(report["status"] == "ok" for report in reports)
+        status = "down" if down else "ok" if well else "degraded"
+        document = {"status": status, "service": self._service, "version": self._version, "checks": checks}
+        await _answer(send, 503 if down else 200, document)
 
 
-class _Probe:
-    """Runs one check; callers that come while it runs share its result, so that one that hangs holds one thread only."""
-
-    def __init__(self, check: Check) -> None:
-        self.check = check
-        self._running: asyncio.Future[str] | None = None
-
-    async def report(self) -> tuple[Check, str, str]:
-        loop = asyncio.get_running_loop()
-        running = self._running
-        # A future of another loop is from a server that has ended.
-        if running is None or running.done() or running.get_loop() is not loop:
-            running = self._running = loop.create_future()
-            threading.Thread(target=self._run, args=(loop, running), name=f"check-{self.check.name}", daemon=True).start()
-        done, _ = await asyncio.wait({running}, timeout=PROBE_SECONDS)
-        if not done:
-            return self.check, "down", f"no answer within {PROBE_SECONDS:g} seconds"
-        problem = running.result()
-        return self.check, "down" if problem else "ok", problem
-
-    def _run(self, loop: asyncio.AbstractEventLoop, future: "asyncio.Future[str]") -> None:
-        try:
-            self.check.probe()
-            problem = ""
-        except Exception as error:  # noqa: BLE001 - whatever it raises, the neighbour is not well
-            # The first line only: drivers append pages, and this is read by people.
-            problem = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
-            loop.call_soon_threadsafe(future.set_result, problem)
+async def _asked(asking: Asking[Report | None]) -> dict[str, Any]:
+    try:
+        report = await asking.answer(PROBE_SECONDS) or Report()
+    except Exception as error:  # noqa: BLE001 - whatever it raises, the neighbour is not well
+        # The first line only: drivers append pages, and this is read by people.
+        return {"status": "down", "detail": (str(error).strip() or type(error).__name__).splitlines()[0][:200]}
+    return {"status": "degraded" if report.problem else "ok", "detail": report.problem, **report.figures}
 
 
 async def _answer(send: Send, status: int, document: dict[str, Any]) -> None:

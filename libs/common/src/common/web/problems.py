@@ -10,7 +10,7 @@ from connexion.exceptions import OAuthProblem, ProblemException
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from werkzeug.exceptions import HTTPException as WerkzeugHTTPException
 
-from common.errors import Conflict, FieldError, Invalid, NotFound, Stale, Unavailable
+from common.errors import Conflict, FieldError, Full, Invalid, NotFound, Stale, Unavailable
 from common.observability import current
 
 logger = logging.getLogger("common.web")
@@ -134,6 +134,7 @@ class ProblemTable:
             Unavailable: lambda error: Problem(
                 "unavailable", f"{error.neighbour} is not available", {}, (("Retry-After", str(error.retry_after)),)
             ),
+            Full: lambda error: Problem("unavailable", str(error), {}, (("Retry-After", str(error.retry_after)),)),
             OAuthProblem: lambda error: Problem("unauthorized", error.detail or "", {}, (("WWW-Authenticate", "Bearer"),)),
             ProblemException: lambda error: _of_status(error.status, error.detail or "", error.headers or {}),
             StarletteHTTPException: lambda error: _of_status(error.status_code, error.detail or "", error.headers or {}),

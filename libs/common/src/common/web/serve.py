@@ -6,14 +6,22 @@ import socket
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from common.errors import WrongSetting
-from common.web.app import Application
 
 STOP_SECONDS = 8.0
+
+
+class Servable(Protocol):
+    """An ASGI application that can be told to end."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class HttpServer:
@@ -23,10 +31,20 @@ class HttpServer:
     """
 
     def __init__(
-        self, app: Application, host: str, port: int, *, setting: str = "PORT", stop_seconds: float = STOP_SECONDS
+        self,
+        app: Servable,
+        host: str,
+        port: int,
+        *,
+        setting: str = "PORT",
+        stop_seconds: float = STOP_SECONDS,
+        listener: socket.socket | None = None,
     ) -> None:
-        """Port 0 takes any free one. Raises WrongSetting, which names `setting`, when the port cannot be had."""
-        self._socket = _bound(host, port, setting)
+        """Port 0 takes any free one. Raises WrongSetting, which names `setting`, when the port cannot be had.
+
+        With a `listener` it listens already, and others may take connections from it too.
+        """
+        self._socket = bound(host, port, setting) if listener is None else listener
         self.host = host
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
@@ -66,13 +84,13 @@ class HttpServer:
         self._server.should_exit = True
 
 
-def serve(app: Application, host: str, port: int, *, setting: str = "PORT", stop_seconds: float = STOP_SECONDS) -> HttpServer:
-    """Takes the port and gives the server to run. Raises WrongSetting when it is taken."""
-    return HttpServer(app, host, port, setting=setting, stop_seconds=stop_seconds)
+def serve(app: Servable, host: str, port: int, *, setting: str = "PORT", fd: int | None = None) -> HttpServer:
+    """Takes the port, or the socket that a parent process passed on as `fd`, and gives the server to run. Raises WrongSetting."""
+    return HttpServer(app, host, port, setting=setting, listener=None if fd is None else socket.socket(fileno=fd))
 
 
 @contextmanager
-def running(app: Application, host: str = "127.0.0.1", port: int = 0) -> Iterator[HttpServer]:
+def running(app: Servable, host: str = "127.0.0.1", port: int = 0) -> Iterator[HttpServer]:
     """The application over real HTTP, in a thread, for as long as the block lasts."""
     server = HttpServer(app, host, port)
     thread = threading.Thread(target=server.run, name="http", daemon=True)
@@ -85,7 +103,7 @@ def running(app: Application, host: str = "127.0.0.1", port: int = 0) -> Iterato
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, app: Application) -> None:
+    def __init__(self, config: uvicorn.Config, app: Servable) -> None:
         super().__init__(config)
         self._app = app
 
@@ -106,7 +124,8 @@ def _protocol() -> Any:
     return Connection
 
 
-def _bound(host: str, port: int, setting: str) -> socket.socket:
+def bound(host: str, port: int, setting: str) -> socket.socket:
+    """A socket that listens there. Raises WrongSetting."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

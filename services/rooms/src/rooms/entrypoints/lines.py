@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from common.errors import Invalid
+from common.observability.metrics import ImportedLines
 from common.web.problems import ProblemTable
 from common.web.streaming import Line, TooLong
 from common.web.validation import Schema, parse_json
@@ -22,6 +23,7 @@ class RoomLines:
 
     import_rooms: ImportRooms
     schema: Schema
+    counted: ImportedLines
 
     def __call__(self, lines: Sequence[Line]) -> list[bytes]:
         outcomes: dict[int, Imported] = {}
@@ -32,6 +34,7 @@ class RoomLines:
             except Invalid as error:
                 outcomes[number] = Imported("invalid", problem=error)
         outcomes |= zip(documents, self.import_rooms(list(documents.values())), strict=True)
+        self.counted.add(each.outcome for each in outcomes.values())
         return [_shown(number, outcomes[number]) for number, _ in lines]
 
     def _document(self, line: bytes | TooLong) -> dict[str, Any]:

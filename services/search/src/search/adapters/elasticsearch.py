@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +16,7 @@ import orjson
 
 from common.errors import NotFound, Unavailable, WrongSetting
 from common.failpoints import failpoint
+from common.observability.metrics import BulkItems, Metrics
 from search.adapters.elasticsearch_mapping import MAPPINGS, document, source, template
 from search.adapters.elasticsearch_query import page, search_body
 from search.domain import Applied, Document, Outcome, Page, Query, Refused
@@ -41,7 +43,7 @@ class _Missing(Exception):
 class ElasticsearchIndex(Index):
     """Rooms in Elasticsearch. Any number of processes may read and write: per document the highest version wins."""
 
-    def __init__(self, url: str, api_key: str = "") -> None:
+    def __init__(self, url: str, api_key: str = "", items: BulkItems | None = None) -> None:
         """`url` is `http(s)://[user:password@]host:port/[?prefix=…]`; the prefix stands before every name. Connects to nothing yet."""
         parts = urlsplit(url)
         if not parts.hostname:
@@ -59,6 +61,7 @@ class ElasticsearchIndex(Index):
             max_retries=0,
             connections_per_node=32,
         )
+        self._items = items or BulkItems(Metrics("search"))
         self._patient = self._client.options(request_timeout=BULK_TIMEOUT)
         # One copy of the index answers this process: another may not show yet what this one has shown. Processes differ in theirs.
         self._copy = uuid4().hex
@@ -97,7 +100,7 @@ class ElasticsearchIndex(Index):
     def apply(self, documents: Sequence[Document]) -> Sequence[Outcome]:
         outcomes: list[Outcome] = [Applied()] * len(documents)
         for positions, body in self._bulks(documents, outcomes):
-            for position, outcome in zip(positions, self._bulk(body), strict=True):
+            for position, outcome in zip(positions, self._bulk(body, len(positions)), strict=True):
                 outcomes[position] = outcome
         return outcomes
 
@@ -110,6 +113,7 @@ class ElasticsearchIndex(Index):
             fields = project(each)
             if isinstance(fields, Refused):
                 outcomes[position] = fields
+                self._items.add({"refused": 1})
                 continue
             positions.append(position)
             action = {"index": {"_id": each.id, "version": each.version, "version_type": "external"}}
@@ -121,8 +125,9 @@ class ElasticsearchIndex(Index):
         if positions:
             yield positions, b"\n".join([*lines, b""])
 
-    def _bulk(self, body: bytes) -> list[Outcome]:
-        return self._recreating(lambda: self._bulk_once(body))
+    def _bulk(self, body: bytes, documents: int = 0) -> list[Outcome]:
+        """`documents` is how many are to be counted: all that are in the body, or none."""
+        return self._recreating(lambda: self._bulk_once(body, documents))
 
     def _recreating(self, step: Callable[[], T]) -> T:
         """Runs `step`, once more after making the index where it was missing."""
@@ -136,17 +141,24 @@ class ElasticsearchIndex(Index):
         except _Missing:
             raise Unavailable(NEIGHBOUR, f"the alias {self._alias} is missing") from None
 
-    def _bulk_once(self, body: bytes) -> list[Outcome]:
+    def _bulk_once(self, body: bytes, documents: int) -> list[Outcome]:
         failpoint("index.commit")
-        with _translated():
-            answer = self._patient.bulk(
-                index=self._alias,
-                operations=cast(Any, body),  # already newline-delimited JSON
-                require_alias=True,  # else a missing one would be made up on the spot, with a guessed mapping
-                filter_path="items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason",
-            )
+        try:
+            with _translated():
+                answer = self._patient.bulk(
+                    index=self._alias,
+                    operations=cast(Any, body),  # already newline-delimited JSON
+                    require_alias=True,  # else a missing one would be made up on the spot, with a guessed mapping
+                    filter_path="items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason",
+                )
+        except Unavailable:
+            self._items.add({"retried": documents})
+            raise
         failpoint("index.committed")
-        return [_outcome(item["index"]) for item in answer["items"]]
+        items = [item["index"] for item in answer["items"]]
+        if documents:
+            self._items.add(Tally(map(_counted_as, items)))
+        return [_outcome(item) for item in items]
 
     def record_progress(self, source: str, as_of: datetime) -> Outcome:
         at = microseconds(as_of)
@@ -233,11 +245,21 @@ def _outcome(item: dict[str, Any]) -> Outcome:
         return Applied()
     error = item.get("error", {})
     reason = ": ".join(filter(None, (error.get("type"), error.get("reason"), error.get("caused_by", {}).get("reason"))))
-    if status == 400 and "write index" not in reason:  # an alias over two indices is no fault of the document
+    if _counted_as(item) == "refused":
         return Refused("rejected", reason[:1000])
     if status == 404:
         raise _Missing
     raise Unavailable(NEIGHBOUR, f"{status} {reason[:300]}")
+
+
+def _counted_as(item: dict[str, Any]) -> str:
+    match item["status"]:
+        case 409:
+            return "stale"
+        case 400 if "write index" not in item.get("error", {}).get("reason", ""):  # an alias over two indices is no fault of it
+            return "refused"
+        case status:
+            return "applied" if status < 300 else "retried"
 
 
 @contextmanager

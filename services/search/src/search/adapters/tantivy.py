@@ -15,6 +15,7 @@ from tantivy import DocAddress, IndexWriter, Order, Searcher
 
 from common.errors import NotFound, Unavailable, WrongSetting
 from common.failpoints import failpoint
+from common.observability.metrics import BulkItems, Metrics
 from search import domain
 from search.adapters.tantivy_query import FLOATS, INTEGERS, KEYWORDS, WORDS, Translator, aggregation, build_schema, counts, every
 from search.domain import Applied, Document, Hit, Outcome, Page, Refused, Sort, SortValues
@@ -37,9 +38,10 @@ _Entry = tuple[float, int, DocAddress]
 class TantivyIndex(Index):
     """Rooms in a folder. One process at a time may write: a second one is told so."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, items: BulkItems | None = None) -> None:
         """`url` is `tantivy:///relative/folder` or `tantivy:////absolute/folder`. Touches nothing yet."""
         self._folder = Path(url.partition(":///")[2]) / GENERATION
+        self._items = items or BulkItems(Metrics("search"))
         self._schema = build_schema()
         self._ask = Translator(self._schema)
         self._opened: tantivy.Index | None = None
@@ -57,6 +59,16 @@ class TantivyIndex(Index):
                     raise WrongSetting("INDEX_URL", f"{error.reason} ({self._folder})") from error
 
     def apply(self, documents: Sequence[Document]) -> Sequence[Outcome]:
+        try:
+            outcomes, written = self._apply(documents)
+        except Unavailable:
+            self._items.add({"retried": len(documents)})
+            raise
+        refused = sum(isinstance(each, Refused) for each in outcomes)
+        self._items.add({"applied": written, "stale": len(documents) - refused - written, "refused": refused})
+        return outcomes
+
+    def _apply(self, documents: Sequence[Document]) -> tuple[list[Outcome], int]:
         outcomes: list[Outcome] = [Applied()] * len(documents)
         newest: dict[str, tuple[Document, Fields | None]] = {}
         for position, each in enumerate(documents):
@@ -71,7 +83,7 @@ class TantivyIndex(Index):
             changes = [(each, fields) for each, fields in newest.values() if each.version > committed.get(each.id, 0)]
             if changes:
                 self._commit([("id", each.id, self._stored(each, fields)) for each, fields in changes])
-        return outcomes
+        return outcomes, len(changes)
 
     def record_progress(self, source: str, as_of: datetime) -> Outcome:
         at = microseconds(as_of)
