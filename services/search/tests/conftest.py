@@ -40,6 +40,7 @@ def room() -> MakeRoom:
             "coordinates": {"lat": 52.52, "lon": 13.405},
             "monthly_price": 500,
             "property_size": None,
+            "furnished": None,
             "currency": "EUR",
             "area": {"id": None, "name": "Mitte", "city": "Berlin", "country": "Germany", "coordinates": None},
             "is_visible": True,

@@ -97,7 +97,8 @@ class Query:
     """What someone looks for. Filters that are empty do not filter; several values of one filter are alternatives.
 
     Every one of `words` must be answered by the name, the place or the description. Sort.DISTANCE needs `near`; Sort.RELEVANCE orders by
-    nothing but the id where there are no words. `money` is the currency in which the price facet counts.
+    nothing but the id where there are no words. A room of which nobody knows whether it is `furnished` is neither. `money` is the currency
+    in which the price facet counts.
     """
 
     words: tuple[Word, ...] = ()
@@ -107,6 +108,7 @@ class Query:
     currency: str | None = None
     providers: tuple[str, ...] = ()
     recurrencies: tuple[str, ...] = ()
+    furnished: bool | None = None
     cities: tuple[str, ...] = ()
     countries: tuple[str, ...] = ()
     near: Circle | None = None

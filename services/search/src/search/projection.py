@@ -35,6 +35,7 @@ class Fields:
     price_bucket: int
     monthly_price: int
     property_size: float | None
+    furnished: bool | None
     lat: float
     lon: float
     created_at: int  # microseconds since 1970
@@ -75,6 +76,7 @@ def _fields(room: Mapping[str, Any]) -> Fields:
         price_bucket=price_bucket(int(room["price"])),
         monthly_price=int(room["monthly_price"]),
         property_size=None if size is None else float(size),
+        furnished=room.get("furnished"),
         lat=float(room["coordinates"]["lat"]),
         lon=float(room["coordinates"]["lon"]),
         created_at=microseconds(datetime.fromisoformat(room["created_at"])),

@@ -205,9 +205,18 @@ def test_prices_are_compared_in_one_currency(served: tuple[httpx.Client, Index],
     assert sorted(_names(_search(served))) == ["euro", "franc"]
 
 
+def test_furnished_is_asked_for_in_words(served: tuple[httpx.Client, Index], document: Make) -> None:
+    _put(served, document(name="furnished", furnished=True), document(name="bare", furnished=False), document(name="unknown"))
+    assert _names(_search(served, furnished="true")) == ["furnished"]
+    assert _names(_search(served, furnished="false")) == ["bare"]
+    assert len(_names(_search(served))) == 3
+
+
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [
+        ("furnished=maybe", "furnished"),
+        ("furnished=", "furnished"),
         ("limit=-1", "limit"),
         ("limit=0", "limit"),
         ("limit=101", "limit"),

@@ -45,6 +45,7 @@ def _rooms(chance: random.Random, make: Callable[..., Document]) -> Iterator[Doc
             currency=chance.choice(["EUR", "EUR", "EUR", "CHF"]),
             provider=chance.choice(["Nestly", "nestly", "Keystone Homes", "Wohnbörse", *(f"p{i}" for i in range(30))]),
             property_size=chance.choice([None, 12.5, 20.0, 80.25]),
+            furnished=chance.choice([None, True, False]),
             coordinates={"lat": lat, "lon": lon},
             area=None
             if number % 17 == 0
@@ -87,6 +88,7 @@ def _query(chance: random.Random) -> Query:
         currency=maybe(lambda: chance.choice(["EUR", "CHF", "XXX"]), None),
         providers=maybe(lambda: tuple(chance.choices(["NESTLY", "wohnborse", "p1", "none"], k=2)), ()),
         recurrencies=maybe(lambda: tuple(chance.choices(["daily", "weekly", "monthly"], k=2)), ()),
+        furnished=maybe(lambda: chance.choice([True, False]), None),
         cities=maybe(lambda: tuple(chance.choices(["berlin", "zurich", "lodz", "sao paulo", "washington, d.c."], k=2)), ()),
         countries=maybe(lambda: ("germany", "日本"), ()),
         near=near,

@@ -12,8 +12,10 @@ import pytest
 
 from common.errors import Unavailable, WrongSetting
 from search.adapters.elasticsearch import ElasticsearchIndex
+from search.adapters.elasticsearch_mapping import MAPPINGS, source
 from search.domain import Applied, Document, Query, Refused
 from search.ports import Index
+from search.projection import Fields, project
 
 Make = Callable[..., Document]
 
@@ -33,6 +35,12 @@ def alias(elasticsearch_url: str) -> str:
 @pytest.fixture
 def index(elasticsearch_url: str, open_index: Callable[[str], Index]) -> Index:
     return open_index(elasticsearch_url)
+
+
+def _fields(document: Document) -> Fields:
+    fields = project(document)
+    assert isinstance(fields, Fields)
+    return fields
 
 
 def _settings(api: httpx.Client, alias: str) -> Any:
@@ -110,6 +118,21 @@ def test_a_generation_of_an_earlier_release_gains_the_fields_it_lacks(
     api.put(f"/{alias}-g1", json={"mappings": {"dynamic": "strict"}, "aliases": {alias: {}}}).raise_for_status()
     index.ensure(writing=True)
     assert index.apply([document()]) == [Applied()]
+
+
+def test_what_was_indexed_before_a_field_came_is_found_without_a_rebuild(
+    index: Index, api: httpx.Client, alias: str, document: Make, eventually: Callable[[Callable[[], bool], str], None]
+) -> None:
+    fields = {name: type for name, type in MAPPINGS["properties"].items() if name != "furnished"}
+    api.put(f"/{alias}-g1", json={"mappings": MAPPINGS | {"properties": fields}, "aliases": {alias: {}}}).raise_for_status()
+    older, newer = document(), document(furnished=True)
+    written = {name: value for name, value in source(older, _fields(older)).items() if name != "furnished"}
+    api.put(f"/{alias}/_doc/{older.id}", params={"version": 1, "version_type": "external"}, json=written).raise_for_status()
+    index.ensure(writing=True)
+    assert index.apply([newer]) == [Applied()]
+    eventually(lambda: index.search(Query()).total == 2, "one of the two is not found")
+    assert [hit.id for hit in index.search(Query(furnished=True)).hits] == [newer.id]
+    assert index.search(Query(furnished=False)).total == 0
 
 
 def test_an_alias_over_two_generations_makes_the_batch_wait(index: Index, api: httpx.Client, alias: str, document: Make) -> None:

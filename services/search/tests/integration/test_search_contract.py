@@ -161,6 +161,15 @@ def test_filters_narrow_and_their_values_are_alternatives(index: Index, document
     assert names(Query(recurrencies=("daily", "weekly"))) == "ab"
 
 
+def test_a_room_of_which_nobody_knows_whether_it_is_furnished_is_neither(index: Index, document: Make, fill: Fill) -> None:
+    older = document(name="indexed before anyone asked")
+    del older.room["furnished"]
+    fill(older, document(name="unknown"), document(name="furnished", furnished=True), document(name="bare", furnished=False))
+    assert _names(index, Query(furnished=True)) == ["furnished"]
+    assert _names(index, Query(furnished=False)) == ["bare"]
+    assert index.search(Query()).total == 4
+
+
 def test_a_facet_counts_under_every_filter_but_its_own(index: Index, document: Make, fill: Fill) -> None:
     def area(city: str) -> dict[str, object]:
         return {"id": None, "name": "Centre", "city": city, "country": "X", "coordinates": None}

@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 
 import orjson
 import pytest
+import tantivy
+from tantivy import SchemaBuilder
 
 from common.errors import NotFound, Unavailable, WrongSetting
 from search.adapters.tantivy import TantivyIndex
@@ -96,6 +98,22 @@ def test_a_broken_folder_is_a_wrong_setting_that_names_it(tantivy_url: str, open
     # Rooms that did not change are not published again: importing alone would not bring them back.
     assert "backup" in str(caught.value)
     assert "make reset" in str(caught.value)
+
+
+def test_a_folder_with_the_fields_of_another_release_says_how_to_make_the_next_index(
+    tantivy_url: str, open_index: OpenIndex
+) -> None:
+    folder = _folder(tantivy_url)
+    folder.mkdir(parents=True)
+    fewer = SchemaBuilder()
+    fewer.add_text_field("id", tokenizer_name="raw", index_option="basic")
+    tantivy.Index(fewer.build(), str(folder))
+    with pytest.raises(WrongSetting, match="made by another release") as caught:
+        open_index(tantivy_url).ensure(writing=True)
+    assert str(folder) in str(caught.value)
+    assert "`search rebuild`" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "damaged" not in str(caught.value)
 
 
 _OTHER_USER = """

@@ -48,6 +48,7 @@ MAPPINGS: dict[str, Any] = {
         "price_bucket": _LONG,
         "monthly_price": _LONG,
         "property_size": _DOUBLE,
+        "furnished": {"type": "boolean"},
         "location": {"type": "geo_point"},
         # A geo_point is rounded to 5 mm; a bounding box has exact edges.
         "lat": _DOUBLE,

@@ -100,6 +100,8 @@ def _filters(query: Query) -> list[Clause]:
             clauses.append({"terms": {field: [fold_name(value) for value in values]}})
     if query.recurrencies:
         clauses.append({"terms": {"recurrency": list(query.recurrencies)}})
+    if query.furnished is not None:
+        clauses.append({"term": {"furnished": query.furnished}})
     if query.box is not None:
         clauses.append(_range("lat", Range(query.box.south, query.box.north)))
         west, east = Range(low=query.box.west), Range(high=query.box.east)

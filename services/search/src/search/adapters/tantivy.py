@@ -17,7 +17,18 @@ from common.errors import NotFound, Unavailable, WrongSetting
 from common.failpoints import failpoint
 from common.observability.metrics import BulkItems, Metrics
 from search import domain
-from search.adapters.tantivy_query import FLOATS, INTEGERS, KEYWORDS, WORDS, Translator, aggregation, build_schema, counts, every
+from search.adapters.tantivy_query import (
+    FLAGS,
+    FLOATS,
+    INTEGERS,
+    KEYWORDS,
+    WORDS,
+    Translator,
+    aggregation,
+    build_schema,
+    counts,
+    every,
+)
 from search.domain import Applied, Document, Hit, Outcome, Page, Refused, Sort, SortValues
 from search.ports import Index
 from search.projection import Fields, microseconds, moment, project
@@ -223,7 +234,12 @@ class TantivyIndex(Index):
         if fields is None:
             return stored
         stored.add_unsigned("cell", fields.point.cell)
-        for names, add in ((WORDS + KEYWORDS, stored.add_text), (INTEGERS, stored.add_integer), (FLOATS, stored.add_float)):
+        for names, add in (
+            (WORDS + KEYWORDS, stored.add_text),
+            (INTEGERS, stored.add_integer),
+            (FLOATS, stored.add_float),
+            (FLAGS, stored.add_boolean),
+        ):
             for name in names:
                 value = getattr(fields, name)
                 if value is not None:
@@ -302,6 +318,8 @@ def _unusable(folder: Path, error: Exception) -> str:
         return f"the index in {folder} cannot be opened: its folder or a file in it cannot be read and written by this user ({error})"
     if isinstance(error, OSError):
         return f"the index in {folder} cannot be opened: {error}"
+    if "schema does not match" in str(error):  # a folder keeps the fields that it was made with
+        return f"the index in {folder} was made by another release, with other fields: `search rebuild` makes the next one from the rooms"
     return (
         f"the index in {folder} cannot be opened, it is damaged ({error}): stop everything and restore the folder from a backup, "
         "or begin anew with an empty DATA_DIR (`make reset`) and import the rooms again"

@@ -15,6 +15,7 @@ WORDS = ("name", "place", "description")
 KEYWORDS = ("provider", "provider_key", "recurrency", "currency", "city", "city_key", "country_key")
 INTEGERS = ("price", "price_bucket", "monthly_price", "created_at")
 FLOATS = ("property_size", "lat", "lon")
+FLAGS = ("furnished",)
 
 #: Values of one facet, more than an embedded index is good for; the engine keeps the count of buckets below 65,000.
 _BUCKETS = 20_000
@@ -34,7 +35,7 @@ def build_schema() -> Schema:
     builder.add_unsigned_field("id_high", fast=True)
     builder.add_unsigned_field("id_low", fast=True)
     builder.add_unsigned_field("cell", indexed=True, fast=True)
-    for name in ("deleted", "visible"):
+    for name in ("deleted", "visible", *FLAGS):
         builder.add_boolean_field(name, indexed=True)
     for name in WORDS:
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="basic")
@@ -117,6 +118,8 @@ class Translator:
                 yield self._one_of(field, [fold_name(value) for value in values])
         if query.recurrencies:
             yield self._one_of("recurrency", query.recurrencies)
+        if query.furnished is not None:
+            yield self._term("furnished", query.furnished)
         if query.box is not None:
             yield self._box(query.box)
 
