@@ -56,7 +56,8 @@ def test_lines_stay_where_they_matter():
 
 
 @pytest.mark.parametrize(
-    "empty", ["", "   ", "<b></b>", "&nbsp;", "\u200b \x01".replace("\u200b", ""), "<script>only()</script>"]
+    "empty",
+    ["", "   ", "<b></b>", "&nbsp;", "\u200b \x01", "<script>only()</script>", "\u3164", "\u2800", "\u202e", "\u200d\u2060\xad"],
 )
 def test_nothing_left_is_refused_by_name(empty):
     with pytest.raises(Invalid, match="name: must hold some text"):

@@ -14,8 +14,10 @@ ROUNDS = 20
 _AMPERSANDS = re.compile(r"&(?:amp;|#0*38;|#[xX]0*26;)+")
 #: Without the semicolon it may just as well be text: `?a=1&copy=2`, `AT&Tower`.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});")
-#: Control characters but tab and newline; carriage returns have become newlines by then.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+#: Control characters but tab and newline (carriage returns have become newlines by then), and those that turn text around.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202d\u202e\ufeff]")
+#: Letters and symbols by their category, and nothing to see.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 #: A tag ends at its `>`, wherever HTML would look for a closing quote or an element's end until it has eaten the whole text.
 _TAG = r"""</?[A-Za-z][\w:.-]*(?=[\s/>])(?:(?:[^<>"']|"[^"<]*"|'[^'<]*')*+>|[^<>]*>)|<[!?][^<>]*>"""
 _TAGS = re.compile(rf"(?:{_TAG})(?:\s*(?:{_TAG}))*")
@@ -51,7 +53,7 @@ def plain(text: str, field: str, *, maximum: int, lines: bool = False) -> str:
         raise Invalid.field(field, "hides entities or tags inside one another too deeply")
     text = "\n".join(_SPACES.sub(" ", line).strip() for line in text.split("\n")) if lines else " ".join(text.split())
     text = _LINES.sub("\n\n", text).strip()
-    if not text:
+    if not any(unicodedata.category(character)[0] not in "CZ" and character not in _BLANK for character in text):
         raise Invalid.field(field, "must hold some text")
     if len(text) > maximum:
         raise Invalid.field(field, f"is longer than {maximum} characters once it is plain text")

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from common.errors import WrongSetting
 
-STOP_SECONDS = 8.0
+STOP_SECONDS = 5.0
 
 
 class Servable(Protocol):
