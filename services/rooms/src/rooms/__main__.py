@@ -1,4 +1,4 @@
-"""The command line: `rooms api | relay | all | migrate | import FILE`."""
+"""The command line: `rooms api | relay | all | migrate | import FILE | events tail`."""
 
 import argparse
 import logging
@@ -10,10 +10,14 @@ from injector import Injector
 from sqlalchemy import Engine
 
 from common import failpoints
-from common.commands import Command
+from common.commands import Command, Group
 from common.commands import main as run_command
 from common.config import load, without_password
 from common.errors import Unavailable, WrongSetting
+from common.events.codec import Codec
+from common.events.tail import tail_command
+from common.messaging.port import Broker
+from common.messaging.topology import ROOMS
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
 from common.supervisor import end_with_parent, passed_on, supervise
@@ -27,12 +31,13 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 2 and one line for a wrong setting."""
-    commands = {
+    commands: dict[str, Command | Group] = {
         "api": Command("serve the REST API", lambda arguments: _api(arguments.fd), passed_on),
         "relay": Command("publish the outbox", lambda _: _run(api=False, relay=True)),
         "all": Command("serve the API and publish the outbox, in one process", lambda _: _run(api=True, relay=True)),
         "migrate": Command("bring the database to the newest schema", lambda _: _migrate()),
         "import": Command("send a file of listings (NDJSON) to the API", _import, _import_arguments),
+        "events": Group("what happens to rooms, as it happens", {"tail": tail_command(ROOMS, _broker)}),
     }
     return run_command("rooms", "Room listings.", commands, argv)
 
@@ -86,6 +91,13 @@ def _require_migrated(engine: Engine) -> None:
 def _migrate() -> None:
     before, after = bootstrap.migrate(load(Config, os.environ))
     print(f"rooms: the database is at {after}" + ("" if before == after else f", was at {before or 'nothing'}"))
+
+
+def _broker() -> tuple[Broker, Codec]:
+    config = load(Config, os.environ)
+    configure_logging("rooms", "WARNING", json=False)
+    injector = Injector([bootstrap.configure(config)])
+    return injector.get(Broker), injector.get(Codec)
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `search api | consumer | all | migrate`."""
+"""The command line: `search api | consumer | all | migrate | dead …`."""
 
 import logging
 import os
@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from injector import Injector
 
 from common import failpoints
-from common.commands import Command
+from common.commands import Command, Group
 from common.commands import main as run_command
 from common.config import load, without_password
 from common.errors import Unavailable
+from common.events.codec import Codec
+from common.events.dead_commands import dead_commands
+from common.messaging.port import Broker
+from common.messaging.topology import SEARCH_ROOMS
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
 from common.supervisor import end_with_parent, passed_on, supervise
@@ -26,11 +30,12 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 2 and one line for a wrong setting."""
-    commands = {
+    commands: dict[str, Command | Group] = {
         "api": Command("serve the search API", lambda arguments: _api(arguments.fd), passed_on),
         "consumer": Command("bring events into the index", lambda _: _run(api=False, consumer=True)),
         "all": Command("serve the API and bring events into the index, in one process", lambda _: _run(api=True, consumer=True)),
         "migrate": Command("make the index exist, with the fields of this release", lambda _: _migrate()),
+        "dead": dead_commands(SEARCH_ROOMS, _broker),
     }
     return run_command("search", "Find room listings.", commands, argv)
 
@@ -74,6 +79,13 @@ def _run(*, api: bool, consumer: bool, fd: int | None = None) -> None:
         run(workers, server)
     finally:
         index.close()
+
+
+def _broker() -> tuple[Broker, Codec]:
+    config = load(Config, os.environ)
+    configure_logging("search", "WARNING", json=False)
+    injector = Injector([bootstrap.configure(config)])
+    return injector.get(Broker), injector.get(Codec)
 
 
 def _migrate() -> None:
