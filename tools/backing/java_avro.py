@@ -11,7 +11,6 @@ _ARTIFACTS = (
     ("com.fasterxml.jackson.core", "jackson-core", "2.20.0"),
     ("com.fasterxml.jackson.core", "jackson-databind", "2.20.0"),
     ("com.fasterxml.jackson.core", "jackson-annotations", "2.20"),
-    ("org.apache.commons", "commons-compress", "1.28.0"),
     ("org.slf4j", "slf4j-api", "2.0.17"),
 )
 
