@@ -17,6 +17,7 @@ from common.config import load
 from common.db.doorbell import Doorbell
 from common.events.catalogue import Catalogue
 from common.events.codec import Codec
+from common.events.container import CONTENT_TYPE
 from common.testing.real_servers import administer
 from common.web.app import Application, Module
 from common.web.serve import running
@@ -50,6 +51,12 @@ class Api:
     def told(self) -> list[dict[str, Any]]:
         """What the events say, decoded."""
         return [self.codec.decode(row.body)[1] for row in self._waiting()]
+
+    def exported(self, *ids: str) -> list[dict[str, Any]]:
+        """What the export says: all, or of these ids."""
+        answer = self.client.get("/v1.0/rooms/export", params={"id": list(ids)})
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, CONTENT_TYPE), answer.text
+        return list(bootstrap.container(Catalogue.load()).read([answer.content]))
 
     def from_now_on(self) -> "Api":
         return replace(self, since=max((row.id for row in self._waiting()), default=self.since))

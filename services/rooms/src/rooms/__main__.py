@@ -1,4 +1,4 @@
-"""The command line: `rooms api | relay | all | migrate | import FILE | events tail`."""
+"""The command line: `rooms api | relay | all | migrate | import FILE | export FILE | events tail`."""
 
 import argparse
 import logging
@@ -13,7 +13,9 @@ from common import failpoints
 from common.commands import Command, Group
 from common.commands import main as run_command
 from common.config import load, without_password
+from common.db.doorbell import Doorbell
 from common.errors import Unavailable, WrongSetting
+from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.tail import tail_command
 from common.messaging.port import Broker
@@ -24,6 +26,7 @@ from common.supervisor import end_with_parent, passed_on, supervise
 from common.web.serve import bound, serve
 from rooms import bootstrap
 from rooms.config import Config
+from rooms.entrypoints.backup import Restoration, export_file, is_export
 from rooms.entrypoints.cli import PATIENCE, import_file
 
 log = logging.getLogger(__name__)
@@ -36,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "relay": Command("publish the outbox", lambda _: _run(api=False, relay=True)),
         "all": Command("serve the API and publish the outbox, in one process", lambda _: _run(api=True, relay=True)),
         "migrate": Command("bring the database to the newest schema", lambda _: _migrate()),
-        "import": Command("send a file of listings (NDJSON) to the API", _import, _import_arguments),
         "events": Group("what happens to rooms, as it happens", {"tail": tail_command(ROOMS, _broker)}),
+        "import": Command("send a file of listings (NDJSON) to the API, or restore an export", _import, _import_arguments),
+        "export": Command("fetch all that is kept from the API, as an Avro file", _export, _export_arguments),
     }
     return run_command("rooms", "Room listings.", commands, argv)
 
@@ -101,7 +105,10 @@ def _broker() -> tuple[Broker, Codec]:
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", help="one JSON listing per line; - reads standard input")
+    parser.add_argument(
+        "file",
+        help="one JSON listing per line, or an export, which is restored in DATABASE_URL itself; - reads standard input",
+    )
     parser.add_argument("--url", help="the API's address; by default ROOMS_HOST and ROOMS_PORT")
     parser.add_argument(
         "--patience",
@@ -114,8 +121,31 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _import(arguments: argparse.Namespace) -> int:
     config = load(Config, os.environ)
+    if not is_export(arguments.file):
+        return import_file(arguments.file, arguments.url or _url(config), arguments.patience)
+    if arguments.url:
+        raise WrongSetting("--url", "an export is restored in the database itself, which DATABASE_URL names")
+    injector = Injector([bootstrap.configure(config)])
+    try:
+        _require_migrated(injector.get(Engine))
+        return injector.get(Restoration)(arguments.file, arguments.patience)
+    finally:
+        injector.get(Doorbell).close()
+        injector.get(Engine).dispose()
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", default="-", help="where it is written; standard output by default")
+    parser.add_argument("--url", help="the API's address; by default ROOMS_HOST and ROOMS_PORT")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    export_file(arguments.file, arguments.url or _url(load(Config, os.environ)), bootstrap.container(Catalogue.load()))
+
+
+def _url(config: Config) -> str:
     host = f"[{config.host}]" if ":" in config.host else config.host
-    return import_file(arguments.file, arguments.url or f"http://{host}:{config.port}", arguments.patience)
+    return f"http://{host}:{config.port}"
 
 
 if __name__ == "__main__":

@@ -30,11 +30,12 @@ from common.web.worker import worker_app
 from rooms.adapters.places import OfflineAreas
 from rooms.adapters.sql import SqlRooms, outbox
 from rooms.config import Config
+from rooms.entrypoints.backup import Restoration
 from rooms.entrypoints.export import RoomsFile
 from rooms.entrypoints.http import SPEC, RoomsController, location
 from rooms.entrypoints.lines import RoomLines
 from rooms.ports import Areas, Clock, Rooms
-from rooms.use_cases import ExportRooms, ImportRooms, ListRooms, PublishRoom, ReadRoom, ReviseRoom, WithdrawRoom
+from rooms.use_cases import ExportRooms, ImportRooms, ListRooms, PublishRoom, ReadRoom, RestoreRooms, ReviseRoom, WithdrawRoom
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 
@@ -57,14 +58,14 @@ def configure(config: Config) -> Module:
         binder.bind(Engine, to=engine)
         binder.bind(Doorbell, to=bell)
         binder.bind(Codec, to=codec)
-        binder.bind(Container, to=Container(catalogue, "RoomExported"))
+        binder.bind(Container, to=container(catalogue))
         binder.bind(Broker, to=connect(config.broker_url, "rooms"))
         binder.bind(Rooms, to=SqlRooms(engine, codec, gate, bell))
         binder.bind(Areas, to=OfflineAreas())
         binder.bind(Clock, to=SystemClock())
         binder.bind(Schema, to=component_schema(SPEC, "Listing"))
-        verbs = (PublishRoom, ReviseRoom, WithdrawRoom, ReadRoom, ListRooms, ImportRooms, ExportRooms)
-        for each in (*verbs, RoomLines, RoomsFile, RoomsController):
+        verbs = (PublishRoom, ReviseRoom, WithdrawRoom, ReadRoom, ListRooms, ImportRooms, ExportRooms, RestoreRooms)
+        for each in (*verbs, RoomLines, RoomsFile, Restoration, RoomsController):
             binder.bind(each, to=inject(each), scope=singleton)
         for counted in (ImportedLines, Relayed):
             binder.bind(counted, to=inject(counted), scope=singleton)
@@ -120,6 +121,11 @@ def _checks(config: Config, injector: Callable[[], Injector]) -> list[Check]:
 def warm_up() -> None:
     """Does now what the first request would otherwise wait for."""
     OfflineAreas().load()
+
+
+def container(catalogue: Catalogue) -> Container:
+    """How exports are written and read."""
+    return Container(catalogue, "RoomExported")
 
 
 def relay(injector: Injector) -> Relay:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from rooms.domain import Area, Coordinates, Room
 
@@ -43,13 +44,33 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What is kept of one id: a room or, with the time of its deletion instead, a tombstone."""
+    """What is kept of one id: a room or, in its place, the time when it was deleted."""
 
     id: str
     version: int
-    room: Room | None
-    deleted_at: datetime | None
+    what: Room | datetime
     origin: Origin
+
+    @property
+    def room(self) -> Room | None:
+        return self.what if isinstance(self.what, Room) else None
+
+    @property
+    def deleted_at(self) -> datetime | None:
+        return None if isinstance(self.what, Room) else self.what
+
+    @property
+    def event(self) -> str:
+        """The type of the event that told it."""
+        return "RoomDeleted" if self.room is None else "RoomCreated" if self.version == 1 else "RoomUpdated"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of something kept: `taken` where the living room `holder` has its url."""
+
+    outcome: Literal["restored", "unchanged", "taken"]
+    holder: str = ""
 
 
 class Rooms(ABC):
@@ -96,4 +117,12 @@ class Rooms(ABC):
         """The first `limit` of all that is kept, hidden rooms and tombstones too, ordered by id, behind the id `after`.
 
         Only those among `ids`, unless it is None.
+        """
+
+    @abstractmethod
+    def restore(self, kept: Sequence[Kept]) -> Sequence[Restored]:
+        """Puts these in the place of what is there in a lower version or not at all, in one transaction; answers for each.
+
+        Each that was restored is told by its event, which is the one it came from where that is known. A living room's url is not
+        taken from it, unless that room is replaced as well.
         """

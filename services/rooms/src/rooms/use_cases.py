@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from uuid_utils import uuid7
@@ -10,7 +10,7 @@ from uuid_utils import uuid7
 from common.backoff import Backoff
 from common.errors import Invalid, Stale, Unavailable
 from rooms.domain import Area, Listing, Room, web_url
-from rooms.ports import Areas, Clock, Filter, Kept, Rooms
+from rooms.ports import Areas, Clock, Filter, Kept, Restored, Rooms
 
 T = TypeVar("T")
 
@@ -113,6 +113,25 @@ class ExportRooms:
             if len(page) < PAGE:
                 return
             after = page[-1].id
+
+
+@dataclass(frozen=True)
+class RestoreRooms:
+    """Puts back what an export holds: ids, versions and times as they were, and an event for each. What is newer here stays."""
+
+    rooms: Rooms
+    areas: Areas
+
+    def __call__(self, kept: Sequence[Kept]) -> Sequence[Restored]:
+        """One answer each, in order. Raises Unavailable; to restore the same once more is harmless."""
+        return self.rooms.restore([self._located(each) for each in kept])
+
+    def _located(self, kept: Kept) -> Kept:
+        """An export shows one area: where that was given, the one that would be derived is found anew."""
+        room = kept.room
+        if room is None or room.given.area is None:
+            return kept
+        return replace(kept, what=replace(room, located=self.areas.locate(room.given.coordinates)))
 
 
 Outcome = Literal["created", "updated", "unchanged", "invalid"]

@@ -64,6 +64,7 @@ def test_the_api_works_on_another_repository(api, kept, listing):
     outcome = api.client.post("/v1.0/rooms/import", content=line, headers={"Content-Type": "application/x-ndjson"}).json()
     assert outcome["outcome"] == "created"
     assert api.client.delete(path).status_code == 204
+    assert [each["version"] for each in api.exported(room["id"], outcome["id"])] == [3, 1]
     assert [event for event, _, _ in kept.events] == ["RoomCreated", "RoomUpdated", "RoomCreated", "RoomDeleted"]
 
 

@@ -7,18 +7,21 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, insert, select
 from uuid_utils import uuid7
 
-from common.db.engine import open_engine
+from common.db.engine import open_engine, transaction
 from common.db.migrations import migrate, pending
 from common.errors import Unavailable
+from common.observability.context import bind
 from rooms.adapters.sql import metadata, outbox
 from rooms.adapters.sql import rooms as table
 from rooms.bootstrap import MIGRATIONS
-from rooms.ports import Filter
+from rooms.ports import Filter, Kept, Origin
 
 LATER = datetime(2026, 5, 2, tzinfo=UTC)
 
@@ -38,6 +41,41 @@ def test_each_write_has_its_event_which_tells_the_whole_state(database, a_room):
     assert (database.decoded()[3], database.bell.rings) == (other.shown(), 4)
 
 
+def test_a_restored_rooms_event_is_the_one_that_told_it_first(opened, sqlite_url, postgres_url, a_room):
+    one, other = opened(sqlite_url), opened(postgres_url)
+    room, gone = a_room(), a_room()
+    with bind("r-1"):
+        one.rooms.add(room)
+        one.rooms.add(gone)
+        one.rooms.remove(gone, LATER)
+    given = one.rooms.kept(None, None, 10)
+    assert {each.outcome for each in other.rooms.restore(given)} == {"restored"}
+    assert (other.rooms.kept(None, None, 10), other.bell.rings) == (given, 1)
+
+    def told(database) -> dict[str, tuple[str, ...]]:
+        with database.engine.connect() as connection:
+            rows = connection.execute(select(outbox))
+            return {
+                row.event_id: (row.type, row.subject, row.sequence, row.time, row.traceparent, row.request_id) for row in rows
+            }
+
+    before = told(one)
+    assert told(other) == {event_id: before[event_id] for event_id in (each.origin.event_id for each in given)}
+    assert {datum["id"]: datum.get("name", datum["url"]) for datum in other.decoded()} == {room.id: room.given.name, gone.id: ""}
+
+
+def test_rows_that_are_older_than_their_origins_have_none(opened, database_url, a_room):
+    database = opened(database_url, migrated=False)
+    with transaction(database.engine) as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(insert(table).values(id=(id := str(uuid7())), version=3, deleted_at=LATER))
+    assert migrate(database.engine, MIGRATIONS) == ("0001", "0002")
+    assert database.rooms.kept(None, None, 10) == [Kept(id=id, version=3, what=LATER, origin=Origin())]
+
+
 def test_a_full_outbox_refuses_and_writes_nothing(opened, database_url, a_room):
     database = opened(database_url, outbox_max=3)
     rooms = [a_room() for _ in range(3)]
@@ -48,6 +86,7 @@ def test_a_full_outbox_refuses_and_writes_nothing(opened, database_url, a_room):
         lambda: database.rooms.put(room.revised(room.given, None, LATER)),
         lambda: database.rooms.remove(room, LATER),
         lambda: database.rooms.store([a_room()], []),
+        lambda: database.rooms.restore([Kept(id=room.id, version=9, what=LATER, origin=Origin())]),
     ):
         with pytest.raises(Unavailable) as full:
             write()

@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from uuid_utils import uuid7
 
 from common.errors import Conflict, NotFound, Stale
 from common.observability.context import current
+from rooms.adapters.restore import judged
 from rooms.domain import Room
-from rooms.ports import Filter, Kept, Origin, Rooms
+from rooms.ports import Filter, Kept, Origin, Restored, Rooms
 
 
 class MemoryRooms(Rooms):
@@ -42,7 +44,7 @@ class MemoryRooms(Rooms):
         with self._lock:
             self._check_version(room.id, room.version)
             version = room.version + 1
-            self._kept[room.id] = Kept(id=room.id, version=version, room=None, deleted_at=at, origin=_origin())
+            self._kept[room.id] = Kept(id=room.id, version=version, what=at, origin=_origin())
             self.events.append(("RoomDeleted", room.id, version))
 
     def list(self, filter: Filter, after: str | None, limit: int) -> Sequence[Room]:
@@ -65,6 +67,17 @@ class MemoryRooms(Rooms):
     def kept(self, ids: Collection[str] | None, after: str | None, limit: int) -> Sequence[Kept]:
         return [kept for kept in self._all() if (ids is None or kept.id in ids) and (after is None or kept.id > after)][:limit]
 
+    def restore(self, kept: Sequence[Kept]) -> Sequence[Restored]:
+        with self._lock:
+            current = {each.id: (each.version, None if each.room is None else each.room.given.url) for each in self._all()}
+            outcomes = judged(kept, current)
+            for each, outcome in zip(kept, outcomes, strict=True):
+                if outcome.outcome == "restored":
+                    known = {name: value for name, value in asdict(each.origin).items() if value}
+                    self._kept[each.id] = replace(each, origin=replace(_origin(), **known))
+                    self.events.append((each.event, each.id, each.version))
+        return outcomes
+
     def _all(self) -> Sequence[Kept]:
         with self._lock:
             return sorted(self._kept.values(), key=lambda kept: kept.id)
@@ -83,7 +96,7 @@ class MemoryRooms(Rooms):
         return True
 
     def _keep(self, room: Room) -> None:
-        self._kept[room.id] = Kept(id=room.id, version=room.version, room=room, deleted_at=None, origin=_origin())
+        self._kept[room.id] = Kept(id=room.id, version=room.version, what=room, origin=_origin())
         self.events.append(("RoomCreated" if room.version == 1 else "RoomUpdated", room.id, room.version))
 
     def _check_url(self, room: Room) -> None:
