@@ -25,6 +25,10 @@ demo: .venv/.run ## import the sample listings into the running stack and show t
 import: .venv/.run ## import a file into the running stack: `make import FILE=samples/rooms.ndjson`
 	@FILE='$(subst ','\'',$(FILE))' .venv/bin/python tools/load.py
 
+.PHONY: lineage
+lineage: .venv/.run ## how a listing went from its request into the index: `make lineage ID=…`
+	@ID='$(subst ','\'',$(ID))' .venv/bin/python tools/lineage.py
+
 .PHONY: reset
 reset: .venv/.made ## delete what Atrium keeps in DATA_DIR, and nothing else there
 	@.venv/bin/python tools/reset.py

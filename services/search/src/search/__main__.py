@@ -1,5 +1,6 @@
-"""The command line: `search api | consumer | all | migrate`."""
+"""The command line: `search api | consumer | all | migrate | lineage ID`."""
 
+import argparse
 import logging
 import os
 import sys
@@ -11,11 +12,13 @@ from common.commands import Command
 from common.commands import main as run_command
 from common.config import load, without_password
 from common.errors import Unavailable
+from common.messaging.port import Broker
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
 from common.web.serve import serve
 from search import bootstrap
 from search.config import Config
+from search.entrypoints import lineage
 from search.ports import Index
 from search.use_cases import PrepareIndex
 
@@ -29,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "consumer": Command("bring events into the index", lambda _: _run(api=False, consumer=True)),
         "all": Command("serve the API and bring events into the index, in one process", lambda _: _run(api=True, consumer=True)),
         "migrate": Command("make the index exist, with the fields of this release", lambda _: _migrate()),
+        "lineage": Command("show how a listing went from its request into the index", _lineage, lineage.arguments),
     }
     return run_command("search", "Find room listings.", commands, argv)
 
@@ -61,6 +65,16 @@ def _migrate() -> None:
     injector = Injector([bootstrap.configure(load(Config, os.environ))])
     injector.get(PrepareIndex)()
     print("search: the index is ready")
+
+
+def _lineage(arguments: argparse.Namespace) -> int:
+    config = load(Config, os.environ)
+    injector = Injector([bootstrap.configure(config)])
+    try:
+        return lineage.run(injector.get(lineage.TraceListing), arguments, config.data_dir)
+    finally:
+        injector.get(Broker).close()
+        injector.get(Index).close()
 
 
 if __name__ == "__main__":

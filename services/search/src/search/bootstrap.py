@@ -17,12 +17,14 @@ from common.web.app import Application, Module, create_app
 from common.web.health import Check
 from common.web.waiting import Consistency
 from search.adapters.elasticsearch import ElasticsearchIndex
+from search.adapters.rooms_api import RoomsApi
 from search.adapters.tantivy import TantivyIndex
 from search.config import Config
 from search.domain import Market
 from search.entrypoints.consumer import IndexRooms
 from search.entrypoints.http import SPEC, SearchController
-from search.ports import Clock, Index
+from search.entrypoints.lineage import TraceListing
+from search.ports import Clock, Index, Origin
 from search.use_cases import ApplyChanges, PrepareIndex, ReadDocument, SearchRooms
 
 log = logging.getLogger(__name__)
@@ -38,11 +40,12 @@ def configure(config: Config) -> Module:
 
     def bindings(binder: Binder) -> None:
         binder.bind(Index, to=open_index(config))
+        binder.bind(Origin, to=RoomsApi(config.rooms_url))
         binder.bind(Clock, to=SystemClock())
         binder.bind(Market, to=_market(config))
         binder.bind(Broker, to=connect(config.broker_url, "search"))
         binder.bind(Codec, to=Codec(Catalogue.load()))
-        for each in (ApplyChanges, SearchRooms, ReadDocument, PrepareIndex, IndexRooms, SearchController):
+        for each in (ApplyChanges, SearchRooms, ReadDocument, PrepareIndex, IndexRooms, SearchController, TraceListing):
             binder.bind(each, to=inject(each), scope=singleton)
 
     return bindings
