@@ -74,7 +74,7 @@ def test_what_is_under_way_is_said_and_counted(system: System) -> None:
     )
     for price in (1, 2):
         assert system.rooms.patch(f"/v1.0/rooms/{room['id']}", json={"price": price}).status_code == 200
-    eventually(lambda: "2 events wait in its queue" in str(lineage(system, room["id"])))
+    eventually(lambda: "wait in its queue" in str(lineage(system, room["id"])))
     found = lineage(system, room["id"])
     assert found["verdict"] == "database at version 3, index at version 1: 2 events under way"
     assert steps(found)["indexed"]["state"] == "not yet"

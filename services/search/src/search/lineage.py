@@ -145,7 +145,7 @@ def _steps(traces: Traces) -> Iterator[Step]:
     why = ["index unknown" if "index" in traces.missing else f"index at version {document.version}" if document else "never seen"]
     if traces.waiting:
         why.append(
-            f"{traces.waiting:,} event{'' if traces.waiting == 1 else 's'} wait{'s' if traces.waiting == 1 else ''} in its queue"
+            f"{traces.waiting:,} message{'' if traces.waiting == 1 else 's'} wait{'s' if traces.waiting == 1 else ''} in its queue"
         )
     why += [f"it is a dead letter: {each.reason}" for each in traces.dead if each.version == traces.version][:1]
     yield Step("indexed", "not yet", None, "; ".join([*why, *_trouble(traces.lines, CONSUMER, at)]))

@@ -78,7 +78,7 @@ def test_a_version_under_way_says_what_is_not_yet_and_why():
         "not yet indexed index at version 6",
     ]
     assert shown(written=written(), document=None, lines=[PUBLISHED], waiting=1200)[-1] == (
-        "not yet indexed never seen; 1,200 events wait in its queue"
+        "not yet indexed never seen; 1,200 messages wait in its queue"
     )
     assert shown(written=written(9), document=old)[0].endswith("index at version 6: 3 events under way")
 

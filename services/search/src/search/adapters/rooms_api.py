@@ -47,7 +47,7 @@ class RoomsApi(Origin):
 def _exported(id: str, content: bytes) -> Written:
     try:
         records: Iterator[Any] = iter(fastavro.reader(BytesIO(content)))
-        rows = [row for row in records if row["id"] == id]
+        rows = [row for row in records if str(row["id"]) == id]
     except (ValueError, TypeError, KeyError, EOFError):
         raise _stranger() from None
     if not rows:
