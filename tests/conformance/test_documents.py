@@ -170,7 +170,8 @@ def note(event: events.ScenarioFinished, failures: dict[str, str], answers: dict
             if check.failure_info is not None:
                 failure = check.failure_info.failure
                 name = f"{recorder.label}, {event.phase.value}, {check.name}: {failure.title}"
-                failures.setdefault(name, f"{failure.message[:1500]}\n{" ".join(check.failure_info.code_sample.split())[:1500]}")
+                sample = " ".join(check.failure_info.code_sample.split())  # a value may be padded to its maximum
+                failures.setdefault(name, f"{failure.message[:1500]}\n{sample[:1500]}")
 
 
 def filter_failure(_context: Any, failure: Failure, case: schemathesis.Case, response: Response) -> bool:
