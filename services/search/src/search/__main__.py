@@ -1,5 +1,6 @@
-"""The command line: `search api | consumer | all | migrate | dead …`."""
+"""The command line: `search api | consumer | all | migrate | dead … | lineage ID`."""
 
+import argparse
 import logging
 import os
 import sys
@@ -22,6 +23,7 @@ from common.supervisor import end_with_parent, passed_on, supervise
 from common.web.serve import bound, serve
 from search import bootstrap
 from search.config import Config
+from search.entrypoints import lineage
 from search.ports import Index
 from search.use_cases import PrepareIndex
 
@@ -36,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "all": Command("serve the API and bring events into the index, in one process", lambda _: _run(api=True, consumer=True)),
         "migrate": Command("make the index exist, with the fields of this release", lambda _: _migrate()),
         "dead": dead_commands(SEARCH_ROOMS, _broker),
+        "lineage": Command("show how a listing went from its request into the index", _lineage, lineage.arguments),
     }
     return run_command("search", "Find room listings.", commands, argv)
 
@@ -92,6 +95,16 @@ def _migrate() -> None:
     injector = Injector([bootstrap.configure(load(Config, os.environ))])
     injector.get(PrepareIndex)()
     print("search: the index is ready")
+
+
+def _lineage(arguments: argparse.Namespace) -> int:
+    config = load(Config, os.environ)
+    injector = Injector([bootstrap.configure(config)])
+    try:
+        return lineage.run(injector.get(lineage.TraceListing), arguments, config.data_dir)
+    finally:
+        injector.get(Broker).close()
+        injector.get(Index).close()
 
 
 if __name__ == "__main__":

@@ -22,12 +22,14 @@ from common.web.served import Served
 from common.web.waiting import Consistency
 from common.web.worker import worker_app
 from search.adapters.elasticsearch import ElasticsearchIndex
+from search.adapters.rooms_api import RoomsApi
 from search.adapters.tantivy import TantivyIndex
 from search.config import Config
 from search.domain import Freshness, Market
 from search.entrypoints.consumer import IndexRooms
 from search.entrypoints.http import SPEC, SearchController
-from search.ports import Clock, Index
+from search.entrypoints.lineage import TraceListing
+from search.ports import Clock, Index, Origin
 from search.use_cases import ApplyChanges, PrepareIndex, ReadDocument, SearchRooms
 
 log = logging.getLogger(__name__)
@@ -45,11 +47,13 @@ def configure(config: Config) -> Module:
         metrics = Metrics("search", config.metrics_dir)
         binder.bind(Metrics, to=metrics)
         binder.bind(Index, to=open_index(config, BulkItems(metrics)))
+        binder.bind(Origin, to=RoomsApi(config.rooms_url))
         binder.bind(Clock, to=SystemClock())
         binder.bind(Market, to=_market(config))
         binder.bind(Broker, to=connect(config.broker_url, "search"))
         binder.bind(Codec, to=Codec(Catalogue.load()))
-        for each in (ApplyChanges, SearchRooms, ReadDocument, PrepareIndex, IndexRooms, SearchController, Consumed):
+        verbs = (ApplyChanges, SearchRooms, ReadDocument, PrepareIndex, TraceListing)
+        for each in (*verbs, IndexRooms, SearchController, Consumed):
             binder.bind(each, to=inject(each), scope=singleton)
 
     return bindings

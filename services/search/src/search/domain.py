@@ -48,6 +48,18 @@ class Document:
         return self.room is not None and self.room["is_visible"] is True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What the rooms service keeps of one id: its newest version, and the write that made it, as far as it tells."""
+
+    version: int
+    deleted: bool
+    at: datetime | None = None
+    event_id: str = ""
+    request_id: str = ""
+    trace_id: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """The document, or one at least as new, is durable in the index."""

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from search.domain import Document, Outcome, Page, Query
+from search.domain import Document, Outcome, Page, Query, Written
 
 
 class Clock(ABC):
@@ -13,6 +13,14 @@ class Clock(ABC):
     @abstractmethod
     def now(self) -> datetime:
         """With time zone UTC."""
+
+
+class Origin(ABC):
+    """The service that owns the rooms. Safe to share between threads."""
+
+    @abstractmethod
+    def written(self, id: str) -> Written:
+        """The newest version under this id, a tombstone's too. Raises NotFound where there never was one, and Unavailable."""
 
 
 class Index(ABC):
