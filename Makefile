@@ -25,6 +25,10 @@ demo: .venv/.run ## import the sample listings into the running stack and show t
 import: .venv/.run ## import a file into the running stack: `make import FILE=samples/rooms.ndjson`
 	@FILE='$(subst ','\'',$(FILE))' .venv/bin/python tools/load.py
 
+.PHONY: status
+status: .venv/.run ## what waits, what died, how far the index is behind, renewed every second; ONCE=1 says it once
+	@.venv/bin/python tools/status.py
+
 .PHONY: reset
 reset: .venv/.made ## delete what Atrium keeps in DATA_DIR, and nothing else there
 	@.venv/bin/python tools/reset.py

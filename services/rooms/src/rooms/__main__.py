@@ -1,4 +1,4 @@
-"""The command line: `rooms api | relay | all | migrate | import FILE`."""
+"""The command line: `rooms api | relay | all | migrate | status | import FILE`."""
 
 import argparse
 import logging
@@ -15,6 +15,7 @@ from common.config import load, without_password
 from common.errors import Unavailable, WrongSetting
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
+from common.status import status_command
 from common.supervisor import end_with_parent, passed_on, supervise
 from common.web.serve import bound, serve
 from rooms import bootstrap
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "relay": Command("publish the outbox", lambda _: _run(api=False, relay=True)),
         "all": Command("serve the API and publish the outbox, in one process", lambda _: _run(api=True, relay=True)),
         "migrate": Command("bring the database to the newest schema", lambda _: _migrate()),
+        "status": status_command("rooms", lambda: bootstrap.status(load(Config, os.environ))),
         "import": Command("send a file of listings (NDJSON) to the API", _import, _import_arguments),
     }
     return run_command("rooms", "Room listings.", commands, argv)

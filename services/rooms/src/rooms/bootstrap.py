@@ -1,6 +1,7 @@
 """The composition root of rooms: the only place that picks adapters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from common.messaging.connect import connect
 from common.messaging.port import Broker
 from common.messaging.topology import ROOMS, TOPOLOGY
 from common.observability.metrics import ImportedLines, Metrics, Relayed
+from common.status import Part, Value, queue_part
 from common.web.app import Application, Module, create_app
 from common.web.health import Check, Report
 from common.web.served import Served
@@ -31,7 +33,7 @@ from rooms.config import Config
 from rooms.entrypoints.http import SPEC, RoomsController, location
 from rooms.entrypoints.lines import RoomLines
 from rooms.ports import Areas, Clock, Rooms
-from rooms.use_cases import ImportRooms, ListRooms, PublishRoom, ReadRoom, ReviseRoom, WithdrawRoom
+from rooms.use_cases import ImportRooms, ListRooms, PublishRoom, ReadRoom, ReviseRoom, SummariseRooms, WithdrawRoom
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 
@@ -58,7 +60,8 @@ def configure(config: Config) -> Module:
         binder.bind(Areas, to=OfflineAreas())
         binder.bind(Clock, to=SystemClock())
         binder.bind(Schema, to=component_schema(SPEC, "Listing"))
-        for each in (PublishRoom, ReviseRoom, WithdrawRoom, ReadRoom, ListRooms, ImportRooms, RoomLines, RoomsController):
+        writing = (PublishRoom, ReviseRoom, WithdrawRoom, ImportRooms)
+        for each in (*writing, ReadRoom, ListRooms, SummariseRooms, RoomLines, RoomsController):
             binder.bind(each, to=inject(each), scope=singleton)
         for counted in (ImportedLines, Relayed):
             binder.bind(counted, to=inject(counted), scope=singleton)
@@ -121,6 +124,32 @@ def relay(injector: Injector) -> Relay:
         codec=injector.get(Codec),
         metrics=injector.get(Relayed),
     )
+
+
+@contextmanager
+def status(config: Config) -> Iterator[list[Part]]:
+    """What `rooms status` shows: the outbox, the rooms, and the queue of everyone who subscribes to them."""
+    injector = Injector([configure(config)])
+    engine, broker = injector.get(Engine), injector.get(Broker)
+
+    def waiting() -> tuple[Value, ...]:
+        found = backlog(engine, outbox)
+        return found.pending, found.age
+
+    def whole() -> tuple[Value, ...]:
+        found = injector.get(SummariseRooms)()
+        return found.living, found.tombstones, found.versions
+
+    subscribers = [queue for queue in TOPOLOGY.queues if any(exchange == ROOMS for exchange, _ in queue.bindings)]
+    try:
+        yield [
+            Part("outbox", ("rows", "oldest_seconds"), waiting),
+            Part("rooms", ("living", "tombstones", "versions"), whole),
+            *(queue_part(broker, queue) for queue in subscribers),
+        ]
+    finally:
+        broker.close()
+        engine.dispose()
 
 
 def migrate(config: Config) -> tuple[str | None, str | None]:

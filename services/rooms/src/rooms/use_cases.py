@@ -8,7 +8,7 @@ from uuid_utils import uuid7
 
 from common.errors import Invalid, Stale, Unavailable
 from rooms.domain import Area, Listing, Room, web_url
-from rooms.ports import Areas, Clock, Filter, Rooms
+from rooms.ports import Areas, Clock, Filter, Rooms, Summary
 
 #: How often a change is tried again that another one overtook.
 RETRIES = 10
@@ -94,6 +94,14 @@ class ListRooms:
 
     def __call__(self, filter: Filter, after: str | None, limit: int) -> Sequence[Room]:
         return self.rooms.list(filter, after, limit)
+
+
+@dataclass(frozen=True)
+class SummariseRooms:
+    rooms: Rooms
+
+    def __call__(self) -> Summary:
+        return self.rooms.summary()
 
 
 Outcome = Literal["created", "updated", "unchanged", "invalid"]

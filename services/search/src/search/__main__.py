@@ -1,4 +1,4 @@
-"""The command line: `search api | consumer | all | migrate`."""
+"""The command line: `search api | consumer | all | status | migrate`."""
 
 import logging
 import os
@@ -13,6 +13,7 @@ from common.config import load, without_password
 from common.errors import Unavailable
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
+from common.status import status_command
 from common.supervisor import end_with_parent, passed_on, supervise
 from common.web.serve import bound, serve
 from search import bootstrap
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "api": Command("serve the search API", lambda arguments: _api(arguments.fd), passed_on),
         "consumer": Command("bring events into the index", lambda _: _run(api=False, consumer=True)),
         "all": Command("serve the API and bring events into the index, in one process", lambda _: _run(api=True, consumer=True)),
+        "status": status_command("search", lambda: bootstrap.status(load(Config, os.environ))),
         "migrate": Command("make the index exist, with the fields of this release", lambda _: _migrate()),
     }
     return run_command("search", "Find room listings.", commands, argv)

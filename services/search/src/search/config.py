@@ -13,6 +13,10 @@ class Config:
     data_dir: Path = setting("SEARCH_DATA_DIR", "DATA_DIR", default=Path(".data"))
     host: str = setting("SEARCH_HOST", default="127.0.0.1")
     port: int = setting("SEARCH_PORT", default=8003, minimum=1, maximum=65535)
+    rooms_port: int = setting("ROOMS_PORT", default=8001, minimum=1, maximum=65535)
+    rooms_url: str = setting(
+        "ROOMS_URL", schemes=("http", "https"), default=lambda so_far: f"http://127.0.0.1:{so_far['rooms_port']}"
+    )
     workers: int = setting("SEARCH_WORKERS", "WORKERS", default=1, minimum=1, maximum=64)  # processes of `api`
     metrics_port: int = setting(
         "SEARCH_METRICS_PORT", "METRICS_PORT", default=0, minimum=1, maximum=65535

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from common.errors import Conflict, NotFound, Stale
 from rooms.domain import Room
-from rooms.ports import Filter, Rooms
+from rooms.ports import Filter, Rooms, Summary
 
 
 class MemoryRooms(Rooms):
@@ -55,6 +55,12 @@ class MemoryRooms(Rooms):
         wanted = set(urls)
         with self._lock:
             return {room.given.url: room for room in self._living.values() if room.given.url in wanted}
+
+    def summary(self) -> Summary:
+        with self._lock:
+            buried = [version for type, _, version in self.events if type == "RoomDeleted"]
+            versions = [room.version for room in self._living.values()] + buried
+            return Summary(len(self._living), len(buried), sum(versions))
 
     def store(self, added: Sequence[Room], revised: Sequence[Room]) -> Sequence[bool]:
         with self._lock:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Update,
     Uuid,
+    func,
     insert,
     select,
     update,
@@ -34,7 +35,7 @@ from common.errors import Conflict, NotFound, Stale
 from common.events.codec import Codec
 from common.events.outbox import Gate, outbox_row
 from rooms.domain import Area, Listing, Room
-from rooms.ports import Filter, Rooms
+from rooms.ports import Filter, Rooms, Summary
 
 metadata = MetaData()
 rooms = Table(
@@ -101,6 +102,13 @@ class SqlRooms(Rooms):
         wanted = select(rooms).where(rooms.c.url_hash.in_([_hash(url) for url in urls]))
         with self._engine.connect() as connection:
             return {room.given.url: room for room in map(_room, connection.execute(wanted))}
+
+    def summary(self) -> Summary:
+        everything = select(
+            func.count().filter(alive), func.count().filter(~alive), func.coalesce(func.sum(rooms.c.version), 0)
+        ).select_from(rooms)
+        with self._engine.connect() as connection:
+            return Summary(*map(int, connection.execute(everything).one()))
 
     def store(self, added: Sequence[Room], revised: Sequence[Room]) -> Sequence[bool]:
         # Everyone takes the rows' locks in one order: two who store the same rooms would else wait for each other.
