@@ -33,6 +33,10 @@ events: .venv/.run ## show what happens, as it happens: `make events ARGS="--typ
 lineage: .venv/.run ## how a listing went from its request into the index: `make lineage ID=…`
 	@ID='$(subst ','\'',$(ID))' .venv/bin/python tools/lineage.py
 
+.PHONY: status
+status: .venv/.run ## what waits, what died, how far the index is behind, renewed every second; ONCE=1 says it once
+	@.venv/bin/python tools/status.py
+
 .PHONY: reset
 reset: .venv/.made ## delete what Atrium keeps in DATA_DIR, and nothing else there
 	@.venv/bin/python tools/reset.py

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from uuid_utils import uuid7
@@ -15,6 +16,8 @@ from common.events.envelope import Event, from_message, to_message
 from common.messaging.connect import connect
 from common.messaging.port import Broker, Message
 from common.messaging.topology import Queue, Topology
+from common.observability.metrics import Consumed, Metrics
+from common.testing.metrics import sample
 from common.testing.waiting import eventually, in_background
 
 QUEUE = Queue("listener", (("rooms", "#"),))
@@ -72,7 +75,7 @@ class Recorder(Handler):
         return answers
 
 
-def consumer(broker: Broker, handler: Handler, **options: int) -> Consumer:
+def consumer(broker: Broker, handler: Handler, **options: Any) -> Consumer:
     return Consumer(broker, QUEUE, CODEC, handler, **options)
 
 
@@ -128,6 +131,24 @@ def test_a_rejected_event_is_a_dead_letter_alone(broker):
         eventually(lambda: len(handler.applied) == 9 and broker.depth(QUEUE.dead) == 1)
     assert broker.browse(QUEUE.dead, 1)[0].headers["dead_detail"] == "the index refuses it"
     assert drained(broker)
+
+
+def test_what_is_taken_applied_and_buried_is_counted(broker):
+    messages = [deleted() for _ in range(10)]
+    publish(broker, [*messages, deleted(body=b"{}")])
+    unwanted = str(messages[4].headers["cloudEvents_subject"])
+    handler, metrics = Recorder(lambda _: {unwanted: Rejected("rejected", "the index refuses it")}), Metrics("search")
+    with in_background(consumer(broker, handler, metrics=Consumed(metrics)).run):
+        eventually(lambda: broker.depth(QUEUE.dead) == 2)
+    page = metrics.exposed()
+    assert sample(page, "consumer_events_total", service="search", type="RoomDeleted") == 10
+    assert sample(page, "consumer_batch_events_sum") == 10
+    assert 1 <= sample(page, "consumer_batch_events_count") <= 10
+    assert sample(page, "consumer_dead_letters_total", reason="rejected") == 1
+    assert sample(page, "consumer_dead_letters_total", reason="undecodable") == 1
+    assert sample(page, "freshness_seconds_count", type="RoomDeleted") == 9
+    age = (datetime.now(UTC) - NOW).total_seconds()
+    assert 9 * (age - 60) < sample(page, "freshness_seconds_sum") <= 9 * age
 
 
 def test_while_a_neighbour_is_down_events_wait_and_none_dies(broker):

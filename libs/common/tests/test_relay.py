@@ -23,6 +23,8 @@ from common.messaging.connect import connect
 from common.messaging.port import Broker, Message, Publisher
 from common.messaging.topology import Queue, Topology
 from common.observability import bind
+from common.observability.metrics import Metrics, Relayed
+from common.testing.metrics import sample
 from common.testing.waiting import eventually, in_background
 
 QUEUE = Queue("listener", (("rooms", "#"),))
@@ -157,6 +159,30 @@ def test_only_what_was_confirmed_leaves_the_outbox(side, moods, monkeypatch):
         eventually(lambda: side.pending() == 0)
     assert {message.headers["cloudEvents_subject"] for message in side.received()} == set(ids)
     assert contrary.moods == []
+
+
+def test_what_is_published_confirmed_returned_and_without_an_answer_is_counted(side, monkeypatch):
+    side.write(20)
+    contrary = Contrary(side.broker.publisher(), ["away", "lost-confirm", "returns-odd"])
+    monkeypatch.setattr(side.broker, "publisher", lambda: contrary)
+    metrics = Metrics("rooms")
+    relay = side.relay(metrics=Relayed(metrics))
+    relay._beat = float("inf")  # no heartbeats among the twenty
+    with in_background(relay.run):
+        eventually(lambda: side.pending() == 0)
+    counted = {name: sample(metrics.exposed(), f"relay_{name}_total") for name in ("published", "confirmed", "returned")}
+    assert counted == {"published": 20 + 20 + 20 + 10, "confirmed": 10 + 10, "returned": 10}
+    assert sample(metrics.exposed(), "relay_publish_failures_total") == 2
+
+
+def test_a_broker_that_stays_away_is_one_warning(side, monkeypatch, caplog):
+    contrary = Contrary(side.broker.publisher(), ["away"] * 3)
+    monkeypatch.setattr(side.broker, "publisher", lambda: contrary)
+    side.write()
+    with in_background(side.relay().run):
+        eventually(lambda: side.pending() == 0)
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings.count("the outbox waits: the broker is not available") == 1
 
 
 def test_told_to_stop_it_flushes_what_waits(side):

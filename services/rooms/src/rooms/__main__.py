@@ -1,4 +1,4 @@
-"""The command line: `rooms api | relay | all | migrate | import FILE | export FILE | events tail`."""
+"""The command line: `rooms api | relay | all | migrate | status | import FILE | export FILE | events tail`."""
 
 import argparse
 import logging
@@ -22,6 +22,7 @@ from common.messaging.port import Broker
 from common.messaging.topology import ROOMS
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
+from common.status import status_command
 from common.supervisor import end_with_parent, passed_on, supervise
 from common.web.serve import bound, serve
 from rooms import bootstrap
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "relay": Command("publish the outbox", lambda _: _run(api=False, relay=True)),
         "all": Command("serve the API and publish the outbox, in one process", lambda _: _run(api=True, relay=True)),
         "migrate": Command("bring the database to the newest schema", lambda _: _migrate()),
+        "status": status_command("rooms", lambda: bootstrap.status(load(Config, os.environ))),
         "events": Group("what happens to rooms, as it happens", {"tail": tail_command(ROOMS, _broker)}),
         "import": Command("send a file of listings (NDJSON) to the API, or restore an export", _import, _import_arguments),
         "export": Command("fetch all that is kept from the API, as an Avro file", _export, _export_arguments),

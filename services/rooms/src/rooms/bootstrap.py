@@ -1,6 +1,7 @@
 """The composition root of rooms: the only place that picks adapters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from common.messaging.connect import connect
 from common.messaging.port import Broker
 from common.messaging.topology import ROOMS, TOPOLOGY
 from common.observability.metrics import ImportedLines, Metrics, Relayed
+from common.status import Part, Value, queue_part
 from common.web.app import Application, Module, create_app
 from common.web.download import download
 from common.web.health import Check, Report
@@ -35,7 +37,17 @@ from rooms.entrypoints.export import RoomsFile
 from rooms.entrypoints.http import SPEC, RoomsController, location
 from rooms.entrypoints.lines import RoomLines
 from rooms.ports import Areas, Clock, Rooms
-from rooms.use_cases import ExportRooms, ImportRooms, ListRooms, PublishRoom, ReadRoom, RestoreRooms, ReviseRoom, WithdrawRoom
+from rooms.use_cases import (
+    ExportRooms,
+    ImportRooms,
+    ListRooms,
+    PublishRoom,
+    ReadRoom,
+    RestoreRooms,
+    ReviseRoom,
+    SummariseRooms,
+    WithdrawRoom,
+)
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 
@@ -64,8 +76,9 @@ def configure(config: Config) -> Module:
         binder.bind(Areas, to=OfflineAreas())
         binder.bind(Clock, to=SystemClock())
         binder.bind(Schema, to=component_schema(SPEC, "Listing"))
-        verbs = (PublishRoom, ReviseRoom, WithdrawRoom, ReadRoom, ListRooms, ImportRooms, ExportRooms, RestoreRooms)
-        for each in (*verbs, RoomLines, RoomsFile, Restoration, RoomsController):
+        writing = (PublishRoom, ReviseRoom, WithdrawRoom, ImportRooms, RestoreRooms)
+        reading = (ReadRoom, ListRooms, SummariseRooms, ExportRooms)
+        for each in (*writing, *reading, RoomLines, RoomsFile, Restoration, RoomsController):
             binder.bind(each, to=inject(each), scope=singleton)
         for counted in (ImportedLines, Relayed):
             binder.bind(counted, to=inject(counted), scope=singleton)
@@ -140,6 +153,32 @@ def relay(injector: Injector) -> Relay:
         codec=injector.get(Codec),
         metrics=injector.get(Relayed),
     )
+
+
+@contextmanager
+def status(config: Config) -> Iterator[list[Part]]:
+    """What `rooms status` shows: the outbox, the rooms, and the queue of everyone who subscribes to them."""
+    injector = Injector([configure(config)])
+    engine, broker = injector.get(Engine), injector.get(Broker)
+
+    def waiting() -> tuple[Value, ...]:
+        found = backlog(engine, outbox)
+        return found.pending, found.age
+
+    def whole() -> tuple[Value, ...]:
+        found = injector.get(SummariseRooms)()
+        return found.living, found.tombstones, found.versions
+
+    subscribers = [queue for queue in TOPOLOGY.queues if any(exchange == ROOMS for exchange, _ in queue.bindings)]
+    try:
+        yield [
+            Part("outbox", ("rows", "oldest_seconds"), waiting),
+            Part("rooms", ("living", "tombstones", "versions"), whole),
+            *(queue_part(broker, queue) for queue in subscribers),
+        ]
+    finally:
+        broker.close()
+        engine.dispose()
 
 
 def migrate(config: Config) -> tuple[str | None, str | None]:

@@ -73,6 +73,15 @@ class Restored:
     holder: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How much there is. The sum of all versions, tombstones included, grows by one with every change."""
+
+    living: int
+    tombstones: int
+    versions: int
+
+
 class Rooms(ABC):
     """The rooms, each written together with its event: both are durable when a method returns, or neither.
 
@@ -103,6 +112,10 @@ class Rooms(ABC):
     @abstractmethod
     def by_urls(self, urls: Sequence[str]) -> dict[str, Room]:
         """The living rooms among those that have one of these urls."""
+
+    @abstractmethod
+    def summary(self) -> Summary:
+        """As of one moment. Looks at every row."""
 
     @abstractmethod
     def store(self, added: Sequence[Room], revised: Sequence[Room]) -> Sequence[bool]:

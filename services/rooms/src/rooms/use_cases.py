@@ -10,7 +10,7 @@ from uuid_utils import uuid7
 from common.backoff import Backoff
 from common.errors import Invalid, Stale, Unavailable
 from rooms.domain import Area, Listing, Room, web_url
-from rooms.ports import Areas, Clock, Filter, Kept, Restored, Rooms
+from rooms.ports import Areas, Clock, Filter, Kept, Restored, Rooms, Summary
 
 T = TypeVar("T")
 
@@ -132,6 +132,14 @@ class RestoreRooms:
         if room is None or room.given.area is None:
             return kept
         return replace(kept, what=replace(room, located=self.areas.locate(room.given.coordinates)))
+
+
+@dataclass(frozen=True)
+class SummariseRooms:
+    rooms: Rooms
+
+    def __call__(self) -> Summary:
+        return self.rooms.summary()
 
 
 Outcome = Literal["created", "updated", "unchanged", "invalid"]

@@ -46,11 +46,18 @@ def test_a_full_outbox_refuses_writes_and_reads_go_on(serve, database_url, listi
         api.client.delete(path),
         api.client.post("/v1.0/rooms/import", content=json.dumps(listing()), headers=IMPORT),
     ):
-        assert unavailable(refused)["detail"] == "the outbox is not available"
+        assert unavailable(refused)["detail"] == "the outbox is full (3 of at most 3 events wait for the broker)"
         assert refused.headers["Retry-After"] == "5"
     assert api.client.get("/v1.0/rooms").json() == rooms
     assert api.client.get(path).json() == rooms[0]
     assert len(api.events()) == 3
+    health = api.client.get("/health-check").json()
+    assert (health["status"], health["checks"]["outbox"]["status"], health["checks"]["outbox"]["pending"]) == (
+        "degraded",
+    ) * 2 + (3,)
+    assert health["checks"]["outbox"]["detail"] == "the outbox is full (3 of at most 3 events wait for the broker)"
+    assert health["checks"]["outbox"]["oldest_seconds"] > 0
+    assert api.client.get("/readyz").status_code == 200
     # What changes nothing needs no room.
     again = api.client.post("/v1.0/rooms/import", content=json.dumps(rooms[1]), headers=IMPORT)
     assert again.json()["outcome"] == "unchanged"
@@ -62,6 +69,8 @@ def test_a_full_outbox_refuses_writes_and_reads_go_on(serve, database_url, listi
     engine.dispose()
     # A full outbox is counted again ten times a second, not for each write.
     eventually(lambda: api.client.post("/v1.0/rooms", json=listing()).status_code == 201, seconds=2)
+    outbox_now = api.client.get("/health-check").json()["checks"]["outbox"]
+    assert (outbox_now["status"], outbox_now["pending"], outbox_now["detail"]) == ("ok", 1, "")
 
 
 @pytest.mark.parametrize("url", ["postgresql+psycopg://nobody:secret@127.0.0.1:1/none", "sqlite:///{tmp}/a-file/rooms.db"])

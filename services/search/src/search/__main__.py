@@ -1,4 +1,4 @@
-"""The command line: `search api | consumer | all | migrate | dead … | lineage ID`."""
+"""The command line: `search api | consumer | all | migrate | status | dead … | lineage ID`."""
 
 import argparse
 import logging
@@ -19,6 +19,7 @@ from common.messaging.port import Broker
 from common.messaging.topology import SEARCH_ROOMS
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
+from common.status import status_command
 from common.supervisor import end_with_parent, passed_on, supervise
 from common.web.serve import bound, serve
 from search import bootstrap
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "api": Command("serve the search API", lambda arguments: _api(arguments.fd), passed_on),
         "consumer": Command("bring events into the index", lambda _: _run(api=False, consumer=True)),
         "all": Command("serve the API and bring events into the index, in one process", lambda _: _run(api=True, consumer=True)),
+        "status": status_command("search", lambda: bootstrap.status(load(Config, os.environ))),
         "migrate": Command("make the index exist, with the fields of this release", lambda _: _migrate()),
         "dead": dead_commands(SEARCH_ROOMS, _broker),
         "lineage": Command("show how a listing went from its request into the index", _lineage, lineage.arguments),

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from injector import Binder, Injector, inject, singleton
@@ -16,6 +17,7 @@ from common.messaging.port import Broker
 from common.messaging.topology import SEARCH_ROOMS
 from common.observability.logs import Trouble
 from common.observability.metrics import BulkItems, Consumed, Metrics, Reading
+from common.status import Part, Value, queue_part
 from common.web.app import Application, Module, create_app
 from common.web.health import Check
 from common.web.served import Served
@@ -23,6 +25,7 @@ from common.web.waiting import Consistency
 from common.web.worker import worker_app
 from search.adapters.elasticsearch import ElasticsearchIndex
 from search.adapters.rooms_api import RoomsApi
+from search.adapters.rooms_http import sum_of_versions
 from search.adapters.tantivy import TantivyIndex
 from search.config import Config
 from search.domain import Freshness, Market
@@ -101,6 +104,36 @@ def _gauges(injector: Injector) -> list[Reading]:
     as_of = Freshness.at(injector.get(Index).progress(), now := injector.get(Clock).now()).as_of
     help = "How long ago all that had been published is known to be in the index"
     return [] if as_of is None else [Reading("index_lag_seconds", help, (now - as_of).total_seconds())]
+
+
+@contextmanager
+def status(config: Config) -> Iterator[list[Part]]:
+    """What `search status` shows: the index, how fresh it is, the queue that feeds it, and what it lacks of the database."""
+    injector = Injector([configure(config)])
+    index, broker, clock = injector.get(Index), injector.get(Broker), injector.get(Clock)
+
+    def contents() -> tuple[Value, ...]:
+        found = index.contents()
+        return found.rooms, found.hidden, found.tombstones, found.versions
+
+    def freshness() -> tuple[Value, ...]:
+        found = Freshness.at(index.progress(), clock.now())
+        return None if found.as_of is None else found.as_of.isoformat(), found.lag_seconds, found.stale
+
+    def behind() -> tuple[Value, ...]:
+        has = index.contents().versions  # first: what is written between the two looks is missing, not too much
+        return (sum_of_versions(config.rooms_url) - has,)
+
+    try:
+        yield [
+            Part("index", ("rooms", "hidden", "tombstones", "versions"), contents),
+            Part("freshness", ("as_of", "lag_seconds", "stale"), freshness),
+            queue_part(broker, SEARCH_ROOMS),
+            Part("database", ("versions_behind",), behind),
+        ]
+    finally:
+        broker.close()
+        index.close()
 
 
 class Indexer:

@@ -13,6 +13,10 @@ class Config:
     data_dir: Path = setting("SEARCH_DATA_DIR", "DATA_DIR", default=Path(".data"))
     host: str = setting("SEARCH_HOST", default="127.0.0.1")
     port: int = setting("SEARCH_PORT", default=8003, minimum=1, maximum=65535)
+    rooms_port: int = setting("ROOMS_PORT", default=8001, minimum=1, maximum=65535)
+    rooms_url: str = setting(
+        "ROOMS_URL", schemes=("http", "https"), default=lambda so_far: f"http://127.0.0.1:{so_far['rooms_port']}"
+    )
     workers: int = setting("SEARCH_WORKERS", "WORKERS", default=1, minimum=1, maximum=64)  # processes of `api`
     metrics_port: int = setting(
         "SEARCH_METRICS_PORT", "METRICS_PORT", default=0, minimum=1, maximum=65535
@@ -32,13 +36,6 @@ class Config:
         "BROKER_URL",
         schemes=("sqlite", "amqp", "amqps"),
         default=lambda so_far: f"sqlite:///{so_far['data_dir']}/broker.db",
-    )
-    rooms_port: int = setting("ROOMS_PORT", default=8001, minimum=1, maximum=65535)
-    rooms_url: str = setting(  # where the rooms service is asked about its rooms
-        "SEARCH_ROOMS_URL",
-        "ROOMS_URL",
-        schemes=("http", "https"),
-        default=lambda so_far: f"http://127.0.0.1:{so_far['rooms_port']}",
     )
     batch: int = setting("SEARCH_BATCH", default=1000, minimum=1, maximum=10_000)  # events applied together
     default_currency: str = setting("SEARCH_DEFAULT_CURRENCY", "DEFAULT_CURRENCY", default="EUR")  # ISO 4217

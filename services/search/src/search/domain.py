@@ -87,6 +87,16 @@ class Range:
         return self.low is not None or self.high is not None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """How much is in the index: rooms, the hidden among them, tombstones, and the sum of the versions of them all."""
+
+    rooms: int
+    hidden: int
+    tombstones: int
+    versions: int
+
+
 class Sort(StrEnum):
     """The order of hits. Those equal in it are ordered by id."""
 

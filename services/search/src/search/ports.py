@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from search.domain import Document, Outcome, Page, Query, Written
+from search.domain import Contents, Document, Outcome, Page, Query, Written
 
 
 class Clock(ABC):
@@ -84,6 +84,10 @@ class Index(ABC):
     @abstractmethod
     def count(self) -> int:
         """How many rooms are indexed, visible or not, tombstones aside."""
+
+    @abstractmethod
+    def contents(self) -> Contents:
+        """As a search would see them, that is of up to a second ago."""
 
     @abstractmethod
     def ping(self) -> None:

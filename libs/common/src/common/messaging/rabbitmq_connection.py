@@ -70,6 +70,7 @@ class Link:
         lost: Callable[[], None] | None = None,
     ) -> None:
         self._parameters, self._prepare, self._lost = parameters, prepare, lost
+        self._address = f"{parameters.host}:{parameters.port}"
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
@@ -199,7 +200,7 @@ class Link:
 
     def _failed(self, connection: "BaseConnection[IOLoop]", error: object) -> None:
         self._set_blocked("")
-        self._drop(reason_of(error))
+        self._drop(f"{self._address}: {reason_of(error)}")
         self._gone()
         connection.ioloop.stop()
 

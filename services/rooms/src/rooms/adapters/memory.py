@@ -11,7 +11,7 @@ from common.errors import Conflict, NotFound, Stale
 from common.observability.context import current
 from rooms.adapters.restore import judged
 from rooms.domain import Room
-from rooms.ports import Filter, Kept, Origin, Restored, Rooms
+from rooms.ports import Filter, Kept, Origin, Restored, Rooms, Summary
 
 
 class MemoryRooms(Rooms):
@@ -59,6 +59,11 @@ class MemoryRooms(Rooms):
     def by_urls(self, urls: Sequence[str]) -> dict[str, Room]:
         wanted = set(urls)
         return {room.given.url: room for room in self._living() if room.given.url in wanted}
+
+    def summary(self) -> Summary:
+        kept = self._all()
+        living = sum(each.room is not None for each in kept)
+        return Summary(living, len(kept) - living, sum(each.version for each in kept))
 
     def store(self, added: Sequence[Room], revised: Sequence[Room]) -> Sequence[bool]:
         with self._lock:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Insert, Update, insert, select, update
+from sqlalchemy import Engine, Insert, Update, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -17,7 +17,7 @@ from common.events.outbox import Gate, outbox_row
 from rooms.adapters.restore import restored
 from rooms.adapters.rows import BLANK, ORIGIN, alive, columns, metadata, origin, outbox, rooms, to_kept, to_room, url_hash
 from rooms.domain import Room
-from rooms.ports import Filter, Kept, Restored, Rooms
+from rooms.ports import Filter, Kept, Restored, Rooms, Summary
 
 __all__ = ["SqlRooms", "metadata", "outbox", "rooms"]
 
@@ -69,6 +69,13 @@ class SqlRooms(Rooms):
         wanted = select(rooms).where(rooms.c.url_hash.in_([url_hash(url) for url in urls]))
         with self._engine.connect() as connection:
             return {room.given.url: room for room in map(to_room, connection.execute(wanted))}
+
+    def summary(self) -> Summary:
+        everything = select(
+            func.count().filter(alive), func.count().filter(~alive), func.coalesce(func.sum(rooms.c.version), 0)
+        ).select_from(rooms)
+        with self._engine.connect() as connection:
+            return Summary(*map(int, connection.execute(everything).one()))
 
     def store(self, added: Sequence[Room], revised: Sequence[Room]) -> Sequence[bool]:
         # Everyone takes the rows' locks in one order: two who store the same rooms would else wait for each other.

@@ -16,7 +16,7 @@ from common.web.pagination import decode_cursor, encode_cursor, next_link
 from common.web.validation import Schema
 from rooms.domain import Listing, Room, provider_name
 from rooms.ports import Filter
-from rooms.use_cases import ListRooms, PublishRoom, ReadRoom, ReviseRoom, WithdrawRoom
+from rooms.use_cases import ListRooms, PublishRoom, ReadRoom, ReviseRoom, SummariseRooms, WithdrawRoom
 
 SPEC = Path(__file__).parent / "openapi.yaml"
 #: What this service's listings are called in `Atrium-Consistency`.
@@ -36,6 +36,7 @@ class RoomsController:
     withdraw: WithdrawRoom
     room: ReadRoom
     rooms: ListRooms
+    whole: SummariseRooms
     schema: Schema
 
     def create(self, body: dict[str, Any]) -> Answer:
@@ -54,6 +55,10 @@ class RoomsController:
         if len(page) > limit:
             headers["Link"] = next_link(request.path, request.query_string.decode(), encode_cursor((page[limit - 1].id,)))
         return [room.shown() for room in page[:limit]], 200, headers
+
+    def summary(self) -> Answer:
+        whole = self.whole()
+        return {"living": whole.living, "tombstones": whole.tombstones, "versions": whole.versions}, 200, {}
 
     def read(self, room_id: str) -> Answer:
         room = self.room(_id(room_id))

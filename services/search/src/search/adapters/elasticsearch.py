@@ -19,7 +19,7 @@ from common.failpoints import failpoint
 from common.observability.metrics import BulkItems, Metrics
 from search.adapters.elasticsearch_mapping import MAPPINGS, document, source, template
 from search.adapters.elasticsearch_query import page, search_body
-from search.domain import Applied, Document, Outcome, Page, Query, Refused
+from search.domain import Applied, Contents, Document, Outcome, Page, Query, Refused
 from search.ports import Index
 from search.projection import microseconds, moment, project
 
@@ -228,6 +228,23 @@ class ElasticsearchIndex(Index):
                 return int(self._client.count(index=self._alias, query={"term": {"deleted": False}})["count"])
         except _Missing:
             return 0
+
+    def contents(self) -> Contents:
+        hidden = {"bool": {"filter": {"term": {"deleted": False}}, "must_not": {"term": {"visible": True}}}}
+        answer = self._search(
+            {
+                "size": 0,
+                "aggs": {
+                    "rooms": {"filter": {"term": {"deleted": False}}},
+                    "hidden": {"filter": hidden},
+                    "tombstones": {"filter": {"term": {"deleted": True}}},
+                    "versions": {"sum": {"field": "version"}},
+                },
+            }
+        )
+        found = answer["aggregations"]
+        counts = {name: found[name]["doc_count"] for name in ("rooms", "hidden", "tombstones")}
+        return Contents(**counts, versions=round(found["versions"]["value"]))
 
     def ping(self) -> None:
         try:

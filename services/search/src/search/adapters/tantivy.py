@@ -29,7 +29,7 @@ from search.adapters.tantivy_query import (
     counts,
     every,
 )
-from search.domain import Applied, Document, Hit, Outcome, Page, Refused, Sort, SortValues
+from search.domain import Applied, Contents, Document, Hit, Outcome, Page, Refused, Sort, SortValues
 from search.ports import Index
 from search.projection import Fields, microseconds, moment, project
 
@@ -151,6 +151,17 @@ class TantivyIndex(Index):
 
     def count(self) -> int:
         return _count(self._searcher(), self._ask.live())
+
+    def contents(self) -> Contents:
+        searcher = self._searcher()
+        rooms = _count(searcher, self._ask.live())
+        summed = searcher.aggregate(tantivy.Query.all_query(), {"versions": {"sum": {"field": "version"}}})
+        return Contents(
+            rooms=rooms,
+            hidden=rooms - _count(searcher, self._ask.visible()),
+            tombstones=_count(searcher, self._ask.tombstones()),
+            versions=round(summed["versions"]["value"] or 0),
+        )
 
     def ping(self) -> None:
         self._searcher()

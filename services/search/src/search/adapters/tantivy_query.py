@@ -82,6 +82,12 @@ class Translator:
         """Every room, visible or not, that was not deleted."""
         return self._term("deleted", False)
 
+    def visible(self) -> Query:
+        return self._term("visible", True)
+
+    def tombstones(self) -> Query:
+        return self._term("deleted", True)
+
     def progress(self) -> Query:
         """What is neither a room nor a tombstone."""
         return Query.boolean_query(
