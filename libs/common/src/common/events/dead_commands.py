@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from rich.text import Text
 from common.commands import Command, Group
 from common.errors import WrongSetting
 from common.events.codec import Codec
-from common.events.dead_letters import MOST_REDRIVES, DeadLetter, Redriven, discard, find, letters, redrive
+from common.events.dead_letters import MOST_REDRIVES, DeadLetter, NoSuchLetter, Redriven, discard, find, letters, redrive
 from common.events.shown import as_dict, json_text, legible, trace_id
 from common.messaging.port import Broker
 from common.messaging.topology import Queue
@@ -96,10 +97,8 @@ class _Dead:
             return bool(arguments.all or letter.message.id == arguments.id or letter.reason == arguments.reason)
 
         with closing(broker):
-            if arguments.id is not None:
-                find(broker, self.queue.dead, arguments.id)
             columns = BarColumn(20), TextColumn("{task.completed:,.0f} redriven", markup=False)
-            with Progress(*columns, console=console, transient=True) as progress:
+            with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
                 task = progress.add_task("redrive", total=None)
                 outcome = redrive(
                     broker,
@@ -108,6 +107,8 @@ class _Dead:
                     force=arguments.force,
                     report=lambda so_far: progress.update(task, completed=so_far.done),
                 )
+        if arguments.id is not None and outcome == Redriven():
+            raise NoSuchLetter(self.queue.dead, arguments.id)
         sys.stdout.write(f"{_told(outcome, self.queue)}\n")
         return 1 if outcome.guarded or outcome.refused else 0
 
@@ -117,9 +118,17 @@ class _Dead:
             raise WrongSetting("--why", f"must say in 1 to {_LONGEST_WHY} characters why nobody needs this letter")
         broker, _ = self.open()
         with closing(broker):
-            count = discard(broker, self.queue, arguments.id, why=why, who=f"{getpass.getuser()}@{socket.gethostname()}")
+            count = discard(broker, self.queue, arguments.id, why=why, who=_who())
         sys.stdout.write(f"{count} moved to {self.queue.discarded}\n")
         return 0
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user has no name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 def _named(queue: Queue, arguments: argparse.Namespace) -> str:
