@@ -31,7 +31,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     """`rooms import` within this process: (exit status, what it said). Starting Python takes longer than all else."""
 
     def run(*arguments: object, stdin: bytes = b"") -> tuple[int, str]:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin))))
         status = main(["import", *map(str, arguments)])
         out, err = capsys.readouterr()
         assert out == ""

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -163,6 +164,18 @@ def test_what_cannot_be_indexed_is_a_dead_letter_and_delays_nobody(
     reasons = {letter.headers["dead_reason"] for letter in broker.browse(SEARCH_ROOMS.dead, 10)}
     assert "invalid" in reasons
     assert reasons & {"unknown-schema", "undecodable"}
+
+
+def test_what_is_no_event_but_has_a_schema_is_a_dead_letter(
+    injector: Injector, publish: Callable[..., None], consuming: None
+) -> None:
+    """Exports are Avro of ours as well, and could be sent by mistake."""
+    tombstone = {"id": str(uuid4()), "version": 1, "room": None, "derived": [], "deleted_at": AT}
+    exported = _event("RoomExported", tombstone | {"event_id": "", "request_id": "", "traceparent": ""})
+    publish(replace(_message(injector.get(Codec), exported), routing_key="RoomCreated"))
+    broker = injector.get(Broker)
+    _wait(lambda: broker.depth(SEARCH_ROOMS.dead) == 1)
+    assert [letter.headers["dead_reason"] for letter in broker.browse(SEARCH_ROOMS.dead, 10)] == ["unknown-type"]
 
 
 class _Refuses(Index):
