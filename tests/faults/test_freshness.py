@@ -153,8 +153,15 @@ class Door:
                 inside, _ = listener.accept()
                 outside = socket.create_connection(self._to)
                 self._open += [inside, outside]
-                for pair in ((inside, outside), (outside, inside)):
-                    threading.Thread(target=_carry, args=pair, daemon=True).start()
+                threading.Thread(target=_join, args=(inside, outside), daemon=True).start()
+
+
+def _join(inside: socket.socket, outside: socket.socket) -> None:
+    with inside, outside:
+        back = threading.Thread(target=_carry, args=(outside, inside), daemon=True)
+        back.start()
+        _carry(inside, outside)
+        back.join()
 
 
 def _carry(source: socket.socket, target: socket.socket) -> None:
