@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +28,8 @@ _COLUMNS = ("acknowledged", "found", "lost", "phantom", "resurrected", "duplicat
 
 def main() -> int:
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends with us
+    logging.getLogger().addHandler(logging.NullHandler())  # that our own connection comes and goes is no news
     # Other people's servers are not ours to stop: only those that tools/servers.py runs.
     os.environ.update({"ATRIUM_SERVERS": "off"} if options.real is None else {})
     for variable in [name for name in os.environ if name.startswith("TEST_")]:

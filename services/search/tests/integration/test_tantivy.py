@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +15,7 @@ import tantivy
 from tantivy import SchemaBuilder
 
 from common.errors import NotFound, Unavailable, WrongSetting
+from common.testing.waiting import eventually
 from search.adapters.tantivy import TantivyIndex
 from search.domain import Applied, Document, Query
 from search.ports import Index
@@ -32,9 +34,41 @@ print("applied", flush=True)
 sys.stdin.buffer.readline()
 """
 
+_KILLED_BEFORE_IT_COULD_MERGE = """
+import os, sys, orjson
+from search.adapters.tantivy import TantivyIndex
+from search.domain import Document
+index = TantivyIndex(sys.argv[1])
+for line in sys.stdin.buffer:
+    index.apply([Document(**each) for each in orjson.loads(line)])
+os._exit(9)
+"""
+
 
 def _folder(url: str) -> Path:
     return Path(url.removeprefix("tantivy:///")) / "rooms-g1"
+
+
+def test_a_change_is_not_lost_on_segments_that_are_merged_meanwhile(
+    tantivy_url: str, open_index: OpenIndex, document: Make
+) -> None:
+    one, other = document(), document()
+    # Eight segments are merged when the next comes. The last commit deletes from the first of them, which is not the largest.
+    batches = [[one, other, document()], [document() for _ in range(5)], *([document()] for _ in range(5)), [_next(other)]]
+    command = [sys.executable, "-c", _KILLED_BEFORE_IT_COULD_MERGE, tantivy_url]
+    lines = b"\n".join(orjson.dumps(batch) for batch in batches)
+    assert subprocess.run(command, input=lines, timeout=60, check=False).returncode == 9
+    index = open_index(tantivy_url)
+    index.apply([_next(one)])
+    segments = _folder(tantivy_url) / "meta.json"
+    eventually(lambda: len(orjson.loads(segments.read_bytes())["segments"]) < 8)
+    found = index.search(Query(limit=100)).hits
+    assert sorted(hit.id for hit in found) == sorted({each.id for batch in batches for each in batch})
+    assert {hit.version for hit in found if hit.id in (one.id, other.id)} == {2}
+
+
+def _next(document: Document) -> Document:
+    return replace(document, version=2, room={**(document.room or {}), "version": 2})
 
 
 def test_a_second_writer_is_told_so_in_one_line(tantivy_url: str, open_index: OpenIndex, document: Make) -> None:

@@ -23,7 +23,7 @@ from common.testing.writers import Writers
 #: Sees what is published, so that it can be published again.
 WITNESS = Queue("chaos", ((ROOMS, "#"),))
 _REMEMBERED = 2000  # events
-_SERVERS = ("postgresql", "rabbitmq", "elasticsearch")
+_SERVERS = {"postgresql": 4, "rabbitmq": 4, "elasticsearch": 1}  # how often; the last takes its time to come back
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Chaos:
     def _take_server_away(self) -> None:
         """For some seconds, in which other things happen too."""
         assert self.servers is not None
-        name = self._chance.choice(_SERVERS)
+        (name,) = self._chance.choices(list(_SERVERS), list(_SERVERS.values()))
         how = self._chance.choice(("stop", "kill"))
         if name not in self._away:
             self.say(f"{how} {name}")

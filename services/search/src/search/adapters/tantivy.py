@@ -201,7 +201,12 @@ class TantivyIndex(Index):
     def _write(self) -> IndexWriter:
         if self._writer is None:
             try:
-                self._writer = self._index().writer(heap_size=_HEAP, num_threads=1)
+                writer = self._index().writer(heap_size=_HEAP, num_threads=1)
+                # Tantivy 0.27 gives a new writer's first operation the number of the last commit, and takes a segment with
+                # deletions of that number for up to date: were the segment merged now, that operation would be lost on it, and a
+                # room be found in two versions for ever. So the first one deletes nothing.
+                writer.delete_documents_by_term("id", "")
+                self._writer = writer
             except (ValueError, OSError) as error:
                 reason = "another process writes to it" if "LockBusy" in str(error) else str(error)
                 if _forbidden(error):
