@@ -30,6 +30,7 @@ class Filter:
 
     provider: str | None = None
     is_visible: bool | None = None
+    furnished: bool | None = None
 
 
 class Rooms(ABC):

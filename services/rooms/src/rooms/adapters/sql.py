@@ -46,6 +46,7 @@ rooms = Table(
     Column("url_hash", LargeBinary(32), unique=True),
     Column("provider", String(100)),
     Column("is_visible", Boolean),
+    Column("furnished", Boolean),
     Column("given", JSON(none_as_null=True)),
     Column("located", JSON(none_as_null=True)),
     Column("created_at", DateTime(timezone=True)),
@@ -72,7 +73,7 @@ class SqlRooms(Rooms):
 
     def remove(self, room: Room, at: datetime) -> None:
         version = room.version + 1
-        blank = dict.fromkeys(("url_hash", "provider", "is_visible", "given", "located", "created_at", "updated_at"))
+        blank = dict.fromkeys(("url_hash", "provider", "is_visible", "furnished", "given", "located", "created_at", "updated_at"))
         tombstone = _current(room.id, room.version).values(**blank, version=version, deleted_at=at)
         data = {"id": room.id, "version": version, "url": room.given.url, "deleted_at": at}
         event = outbox_row(self._codec, type="RoomDeleted", subject=room.id, sequence=version, time=at, data=data)
@@ -94,6 +95,8 @@ class SqlRooms(Rooms):
             wanted = wanted.where(rooms.c.provider == filter.provider)
         if filter.is_visible is not None:
             wanted = wanted.where(rooms.c.is_visible == filter.is_visible)
+        if filter.furnished is not None:
+            wanted = wanted.where(rooms.c.furnished == filter.furnished)
         with self._engine.connect() as connection:
             return [_room(row) for row in connection.execute(wanted)]
 
@@ -155,6 +158,7 @@ def _columns(room: Room) -> dict[str, Any]:
         "url_hash": _hash(room.given.url),
         "provider": room.given.provider,
         "is_visible": room.given.is_visible,
+        "furnished": room.given.furnished,
         "given": given,
         "located": None if room.located is None else room.located.document(),
         "created_at": room.created_at,
