@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from common.testing.documents import Step, Terminal, dead_links, missing, steps
+from common.testing.documents import Terminal, addressed, dead_links, steps
 from common.testing.system import System
-from common.testing.waiting import eventually
 
+#: Where `make run` serves, as the documents say.
+ROOMS, SEARCH = "http://127.0.0.1:8001", "http://127.0.0.1:8003"
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
@@ -25,25 +26,6 @@ def test_every_block_for_readers_of_the_article_shows_what_it_says(system: Syste
     assert all(step.shown for step in found), "a block that shows nothing cannot fail"
     with Terminal(["bash", "--noprofile", "--norc"], REPOSITORY, system.environ, tmp_path) as terminal:
         for step in found:
-            check(terminal, addressed(step, system))
-
-
-def addressed(step: Step, system: System) -> Step:
-    """The step with the addresses of this system for those of `make run`."""
-    code = step.code.replace("http://127.0.0.1:8001", str(system.rooms.base_url).rstrip("/"))
-    code = code.replace("http://127.0.0.1:8003", str(system.search.base_url).rstrip("/"))
-    return Step(step.language, code, step.line, step.notes, step.shown)
-
-
-def check(terminal: Terminal, step: Step) -> None:
-    """Runs a step; one with the note `until` again and again, as it waits for what it shows."""
-
-    def ran() -> bool:
-        status, output = terminal.run(step)
-        lacking = missing(step.shown, output)
-        if lacking is None and status == 0:
-            return True
-        assert "until" in step.notes, f"line {step.line}: exit {status}, no {lacking!r} in\n{output}"
-        return False
-
-    eventually(ran)
+            terminal.follow(
+                addressed(step, {ROOMS: str(system.rooms.base_url).rstrip("/"), SEARCH: str(system.search.base_url).rstrip("/")})
+            )

@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
+
+from common.testing.waiting import eventually
 
 #: A line of what is shown stands for any line of the output that has it; this, for anything within the line.
 ANYTHING = "…"
@@ -20,7 +22,10 @@ _LINK = re.compile(r"\]\((?!https?:|#)(?P<path>[^)#\s]+)(?:#[^)\s]*)?\)")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A block of code. `notes` are the HTML comments right before it, which readers do not see; `shown` is the text block behind it."""
+    """A block of code. `notes` are the HTML comments right before it, which readers do not see; `shown` is the text block behind it.
+
+    A text block with notes of its own is a step by itself.
+    """
 
     language: str
     code: str
@@ -33,12 +38,20 @@ def steps(document: Path) -> list[Step]:
     """The blocks of a document, each `text` block joined to the one that it shows the output of."""
     found: list[Step] = []
     for block in _blocks(document.read_text(encoding="utf-8").splitlines()):
-        if block.language == "text":
+        if block.language == "text" and not block.notes:
             assert found and not found[-1].shown, f"{document.name}:{block.line}: shows the output of nothing"
-            before = found.pop()
-            block = Step(before.language, before.code, before.line, before.notes, block.code)
-        found.append(block)
+            found[-1] = replace(found[-1], shown=block.code)
+        else:
+            found.append(block)
     return found
+
+
+def addressed(step: Step, addresses: Mapping[str, str]) -> Step:
+    """The step on another stack: with its addresses for those of the document, and no other difference."""
+    code = step.code
+    for written, real in addresses.items():
+        code = code.replace(written, real)
+    return replace(step, code=code)
 
 
 def missing(shown: str, output: str) -> str | None:
@@ -68,7 +81,8 @@ class Terminal:
     def __init__(self, shell: Sequence[str], directory: Path, environ: Mapping[str, str], scratch: Path) -> None:
         """Works in `directory`; `scratch` is a folder for what is run."""
         path = os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)])
-        self._directory, self._environ, self._scratch = directory, {**environ, "PATH": path}, scratch
+        self._command, self._directory, self._scratch = shell, directory, scratch
+        self._environ = {**environ, "PATH": path}
         self._shell = subprocess.Popen(
             shell,
             cwd=directory,
@@ -100,6 +114,31 @@ class Terminal:
                 return int(line.removeprefix(end)), "".join(output)
             output.append(line)
         raise AssertionError(f"line {step.line}: the shell ended\n{''.join(output)}")
+
+    def beside(self, step: Step, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Starts a step in a shell of its own, in a process group of its own: what it prints goes to `output`, and it goes on."""
+        return subprocess.Popen(
+            [*self._command, "-c", step.code],
+            cwd=self._directory,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+    def follow(self, step: Step) -> None:
+        """Runs a step and compares; one with the note `until` again and again, as it waits for what it shows."""
+
+        def followed() -> bool:
+            status, output = self.run(step)
+            lacking = missing(step.shown, output)
+            if lacking is None and status == 0:
+                return True
+            assert "until" in step.notes, f"line {step.line}: exit {status}, no {lacking!r} in\n{output}"
+            return False
+
+        eventually(followed)
 
     def __enter__(self) -> Self:
         return self
