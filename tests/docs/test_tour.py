@@ -30,7 +30,7 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
 
 @pytest.mark.e2e
 @pytest.mark.slow
-def test_the_tour_shows_what_it_says(system: System, shell: list[str], tmp_path: Path) -> None:
+def test_the_tour_shows_what_it_says(shell: list[str], system: System, tmp_path: Path) -> None:
     addresses = {
         "http://127.0.0.1:8001": str(system.rooms.base_url).rstrip("/"),
         "http://127.0.0.1:8003": str(system.search.base_url).rstrip("/"),
