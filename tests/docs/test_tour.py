@@ -89,7 +89,9 @@ def watching(terminal: Terminal, output: Path) -> Iterator[Callable[[Step], None
             started.append(terminal.beside(step, file))
 
     output.touch()
-    yield watch
-    for process in started:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    try:
+        yield watch
+    finally:
+        for process in started:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
