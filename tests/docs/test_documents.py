@@ -1,5 +1,6 @@
 """The documents say what is so: their links lead somewhere, and what they show is what happens."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,10 @@ def test_every_block_for_readers_of_the_article_shows_what_it_says(system: Syste
             terminal.follow(
                 addressed(step, {ROOMS: str(system.rooms.base_url).rstrip("/"), SEARCH: str(system.search.base_url).rstrip("/")})
             )
+
+
+def test_the_recipe_shows_the_field_that_was_added_by_it() -> None:
+    (field,) = [step.code for step in steps(REPOSITORY / "docs" / "recipes" / "add-a-field.md") if step.language == "json"]
+    for type in ("RoomCreated", "RoomUpdated"):
+        schema = json.loads((REPOSITORY / "schemas" / "rooms" / f"{type}.v2.avsc").read_text(encoding="utf-8"))
+        assert json.loads(field) in schema["fields"]
