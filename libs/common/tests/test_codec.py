@@ -27,9 +27,9 @@ CODEC = Codec(CATALOGUE)
 EXAMPLES = schemas.DIRECTORY / "examples"
 
 
-def recorded() -> dict[str, Any]:
+def recorded(version: int = 2) -> dict[str, Any]:
     """The recorded event's datum."""
-    datum: dict[str, Any] = json.loads((EXAMPLES / "RoomCreated.v1.json").read_text(encoding="utf-8"))
+    datum: dict[str, Any] = json.loads((EXAMPLES / f"RoomCreated.v{version}.json").read_text(encoding="utf-8"))
     return datum | {key: datetime.fromisoformat(datum[key]) for key in ("created_at", "updated_at")}
 
 
@@ -82,14 +82,21 @@ events = st.one_of(st.tuples(st.just(name), data(CATALOGUE.newest(name).tree)) f
 
 
 def test_the_recorded_event_is_written_to_the_byte_and_read_again():
-    golden = (EXAMPLES / "RoomCreated.v1.bin").read_bytes()
+    golden = (EXAMPLES / "RoomCreated.v2.bin").read_bytes()
     assert CODEC.encode("RoomCreated", recorded()) == golden
     assert CODEC.decode(golden) == ("RoomCreated", recorded())
 
 
+@pytest.mark.parametrize("type", ["RoomCreated", "RoomUpdated"])
+def test_what_was_recorded_before_rooms_were_furnished_is_read_as_not_known(type):
+    written = (EXAMPLES / f"{type}.v1.bin").read_bytes()
+    assert CODEC.decode(written) == (type, recorded(version=1) | {"furnished": None})
+    assert CODEC.dataschema(written) == f"urn:atrium:schema:rooms/{type}.v1"
+
+
 def test_a_body_is_a_marker_then_a_little_endian_fingerprint_then_what_any_avro_reader_reads():
     body = CODEC.encode("RoomCreated", recorded())
-    schema = json.loads((schemas.DIRECTORY / "rooms" / "RoomCreated.v1.avsc").read_text(encoding="utf-8"))
+    schema = json.loads((schemas.DIRECTORY / "rooms" / "RoomCreated.v2.avsc").read_text(encoding="utf-8"))
     canonical = fastavro.schema.to_parsing_canonical_form(schema)
     assert body[:2] == b"\xc3\x01"
     assert int.from_bytes(body[2:HEADER], "little") == crc_64_avro(canonical.encode())

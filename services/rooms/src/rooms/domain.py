@@ -77,6 +77,7 @@ class Listing:
     currency: str = "EUR"
     area: Area | None = None
     is_visible: bool = True
+    furnished: bool | None = None  # None: nobody has said
     images: tuple[Image, ...] = ()
 
     @classmethod
@@ -96,6 +97,7 @@ class Listing:
             currency=currency(given.get("currency") or "EUR"),
             area=None if area is None else _area(area),
             is_visible=given.get("is_visible", True),
+            furnished=given.get("furnished"),
             images=tuple(
                 Image(url=web_url(image["url"], f"images[{i}].url")) for i, image in enumerate(given.get("images") or ())
             ),

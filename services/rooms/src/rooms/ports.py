@@ -31,6 +31,7 @@ class Filter:
 
     provider: str | None = None
     is_visible: bool | None = None
+    furnished: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,6 +105,7 @@ def test_what_is_missing_is_named(shared):
         ("monthly_price", ["-1", "1.5", '"5"', "true", "[]", "30000000000001", "1" + "0" * 30]),
         ("property_size", ["-0.1", '"5"', "false", "[]", "1000000.1", "1e300"]),
         ("is_visible", ["0", "1", '"true"', "null", "[]"]),
+        ("furnished", ["0", "1", '"true"', '"yes"', "[]"]),
         ("coordinates", ["null", "5", "[1, 2]", '"1,2"']),
         ("coordinates.lat", ["91", "-90.0000001", '"1"', "null", "true", "[]", "1e308"]),
         ("coordinates.lon", ["181", "-181", '"1"', "null", "180.0000001"]),
@@ -280,7 +281,7 @@ def test_a_name_twice_in_one_object_is_refused(shared, listing):
         for value in ("-1", "0", "101", "abc", "1_0", "1.0", "", "%20", "1e1", "٣", "99999999999999999999")
     ]
     + [("limit=1&limit=2", "limit")]
-    + [(f"is_visible={value}", "is_visible") for value in ("yes", "1", "", "TRUE ")]
+    + [(f"{name}={value}", name) for name in ("is_visible", "furnished") for value in ("yes", "1", "", "TRUE ")]
     + [("provider=", "provider"), ("provider=" + "x" * 101, "provider"), ("provider=%FF", "provider"), ("order=price", "order")]
     + [
         (f"cursor={value}", "cursor")

@@ -31,6 +31,7 @@ def largest(request, listing) -> dict[str, Any]:
             "coordinates": {"lat": -90 * request.param, "lon": -180 * request.param},
         },
         "is_visible": False,
+        "furnished": False,
         "images": [{"url": url(number)} for number in range(1, 51)],
     }
 

@@ -114,6 +114,14 @@ def test_each_line_has_its_outcome_and_invalid_ones_leave_the_rest_alone(api, li
     assert Counter(event[0] for event in api.events()) == {"RoomCreated": 3, "RoomUpdated": 2}
 
 
+def test_an_import_that_says_whether_a_known_room_is_furnished_updates_it(api, listing):
+    given = listing()
+    lines = [given, given | {"furnished": None}, given | {"furnished": True}, given | {"furnished": True}, given]
+    outcomes = imported(api, b"\n".join(json.dumps(line).encode() for line in lines))
+    assert [each["outcome"] for each in outcomes] == ["created", "unchanged", "updated", "unchanged", "updated"]
+    assert [told["furnished"] for told in api.told()] == [None, True, None]
+
+
 def test_a_withdrawn_room_is_created_anew(api, listing):
     given = listing()
     (first,) = imported(api, lines([given]))

@@ -71,6 +71,16 @@ def test_the_events_tell_what_the_answers_showed(api, listing):
         assert told == answer.json() | times
 
 
+def test_a_room_is_furnished_or_not_or_nobody_has_said(api, listing):
+    room = api.create(listing())
+    assert room["furnished"] is None
+    for send, told in [(api.client.put, True), (api.client.patch, False), (api.client.patch, None), (api.client.put, False)]:
+        room = send(path(room), json={"furnished": told} if send == api.client.patch else room | {"furnished": told}).json()
+        assert (room["furnished"], api.told()[-1]["furnished"]) == (told, told)
+    assert api.create(listing(furnished=True))["furnished"] is True
+    assert api.client.put(path(room), json=listing()).json()["furnished"] is None
+
+
 def test_what_was_read_can_be_sent_back_and_derived_values_stay_derived(api, listing):
     room = api.create(listing(price=100, recurrency="daily"))
     assert (room["monthly_price"], room["area"]["city"]) == (3000, "Berlin")

@@ -56,6 +56,10 @@ def test_a_list_is_filtered(api, rooms):
     assert listed(is_visible="true") == rooms[::2]
     assert listed(is_visible="false") == rooms[1::2]
     assert listed(is_visible="false", limit=1) == rooms[1:2]
+    assert listed(furnished="true") == listed(furnished="false") == []
+    told = api.client.patch(f"/v1.0/rooms/{rooms[3]['id']}", json={"furnished": False}).json()
+    assert listed(furnished="false") == [told]
+    assert listed(furnished="true") == []
 
 
 def test_a_provider_is_found_as_it_was_sent(api, listing):

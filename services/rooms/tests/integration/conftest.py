@@ -110,6 +110,7 @@ def a_room() -> Callable[..., Room]:
                 "url": f"https://a.example/{uuid7()}",
                 "coordinates": Coordinates(lat=52.123456789, lon=-13.0),
                 "property_size": 12.5,
+                "furnished": True,
                 "area": Area(id="7", name="X", city="Y", country="Z", coordinates=Coordinates(lat=1.0, lon=2.0)),
                 "images": (Image(url="https://a.example/1.jpg"),),
             }

@@ -132,6 +132,16 @@ def test_a_list_walks_all_rooms_in_order(shelf, a_room):
     ]
 
 
+def test_a_room_of_which_nobody_has_said_whether_it_is_furnished_is_neither(shelf, a_room):
+    furnished, bare, unknown = (a_room(furnished=each) for each in (True, False, None))
+    shelf.rooms.store([furnished, bare, unknown], [])
+    assert shelf.rooms.list(Filter(furnished=True), None, 10) == [furnished]
+    assert shelf.rooms.list(Filter(furnished=False), None, 10) == [bare]
+    told = bare.revised(replace(bare.given, furnished=True), bare.located, LATER)
+    shelf.rooms.put(told)
+    assert shelf.rooms.list(Filter(furnished=True), None, 10) == [furnished, told]
+
+
 def test_a_room_that_is_gone_is_neither_listed_nor_found_nor_changed(shelf, a_room):
     room = a_room()
     shelf.rooms.add(room)

@@ -69,6 +69,7 @@ def test_a_stored_listing_reads_back_as_it_was():
     given = room(
         monthly_price=3,
         property_size=12,
+        furnished=False,
         area={"id": "7", "name": "X", "city": "Y", "country": "Z", "coordinates": {"lat": 1, "lon": 2}},
         images=[{"url": "https://a.example/1.jpg"}],
     ).given

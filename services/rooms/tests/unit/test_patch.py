@@ -81,6 +81,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "currency": st.sampled_from(["EUR", "usd", "Chf", "ZZZ"]),
     "area": st.none() | AREAS,
     "is_visible": st.booleans(),
+    "furnished": st.none() | st.booleans(),
     "images": st.lists(st.fixed_dictionaries({"url": URLS}), max_size=3),
 }
 LISTINGS = st.fixed_dictionaries(

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from injector import Injector
 
+import schemas
 from common.config import load
 from common.errors import NotFound, Unavailable
 from common.events.codec import Codec
@@ -45,6 +46,7 @@ def _data(**changes: Any) -> dict[str, Any]:
         "currency": "EUR",
         "area": {"id": None, "name": "Mitte", "city": "Berlin", "country": "Germany", "coordinates": None},
         "is_visible": True,
+        "furnished": None,
         "images": [{"url": "https://nestly.example/attic.jpg"}],
         "created_at": AT,
         "updated_at": AT + timedelta(seconds=1),
@@ -133,6 +135,31 @@ def test_a_room_is_indexed_as_its_api_shows_it_with_its_trace(
     assert (found.trace_id, found.request_id) == ("0af7651916cd43dd8448eb211c80319c", "r-7")
     assert (found.event_id, found.event_time) == (event.id, "2026-01-02T03:04:05.000006Z")
     assert (found.attempts, found.deliveries) == (1, 1)
+
+
+def test_an_event_recorded_before_a_field_came_is_indexed_without_it(
+    injector: Injector, publish: Callable[..., None], consuming: None
+) -> None:
+    recorded = (schemas.DIRECTORY / "examples" / "RoomCreated.v1.bin").read_bytes()
+    codec, index = injector.get(Codec), injector.get(Index)
+    type, data = codec.decode(recorded)
+    event = to_message(
+        id=str(uuid4()),
+        source="/rooms",
+        type=type,
+        subject=data["id"],
+        sequence=data["version"],
+        time=AT,
+        traceparent=TRACE,
+        request_id="r-7",
+        dataschema=codec.dataschema(recorded),
+        body=recorded,
+    )
+    publish(event)
+    _wait(lambda: _version(index, data["id"]) == data["version"])
+    assert (index.get(data["id"]).room or {})["furnished"] is None
+    _wait(lambda: index.search(Query()).total == 1)
+    assert index.search(Query(furnished=False)).total == 0
 
 
 def test_events_in_any_order_lead_to_the_last_state(injector: Injector, publish: Callable[..., None], consuming: None) -> None:

@@ -54,6 +54,7 @@ class MemoryRooms(Rooms):
             if (after is None or room.id > after)
             and filter.provider in (None, room.given.provider)
             and filter.is_visible in (None, room.given.is_visible)
+            and filter.furnished in (None, room.given.furnished)
         ][:limit]
 
     def by_urls(self, urls: Sequence[str]) -> dict[str, Room]:

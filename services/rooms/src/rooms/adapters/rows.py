@@ -21,6 +21,7 @@ rooms = Table(
     Column("url_hash", LargeBinary(32), unique=True),
     Column("provider", String(100)),
     Column("is_visible", Boolean),
+    Column("furnished", Boolean),
     Column("given", JSON(none_as_null=True)),
     Column("located", JSON(none_as_null=True)),
     Column("created_at", DateTime(timezone=True)),
@@ -37,7 +38,9 @@ alive = rooms.c.deleted_at.is_(None)
 #: What a row shares with the event that tells it.
 ORIGIN = ("event_id", "request_id", "traceparent")
 #: What a tombstone lacks of a room.
-BLANK: Mapping[str, Any] = dict.fromkeys(("url_hash", "provider", "is_visible", "given", "located", "created_at", "updated_at"))
+BLANK: Mapping[str, Any] = dict.fromkeys(
+    ("url_hash", "provider", "is_visible", "furnished", "given", "located", "created_at", "updated_at")
+)
 
 
 def columns(room: Room) -> dict[str, Any]:
@@ -47,6 +50,7 @@ def columns(room: Room) -> dict[str, Any]:
         "url_hash": url_hash(room.given.url),
         "provider": room.given.provider,
         "is_visible": room.given.is_visible,
+        "furnished": room.given.furnished,
         "given": room.given.document(),
         "located": None if room.located is None else room.located.document(),
         "created_at": room.created_at,

@@ -62,6 +62,8 @@ class SqlRooms(Rooms):
             wanted = wanted.where(rooms.c.provider == filter.provider)
         if filter.is_visible is not None:
             wanted = wanted.where(rooms.c.is_visible == filter.is_visible)
+        if filter.furnished is not None:
+            wanted = wanted.where(rooms.c.furnished == filter.furnished)
         with self._engine.connect() as connection:
             return [to_room(row) for row in connection.execute(wanted)]
 

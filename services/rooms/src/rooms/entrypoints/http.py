@@ -47,9 +47,18 @@ class RoomsController:
             {"ETag": etag(room.version), "Location": location(room.id), **written(KIND, room.id, room.version)},
         )
 
-    def index(self, limit: int, provider: str | None = None, is_visible: bool | None = None, cursor: str | None = None) -> Answer:
+    def index(
+        self,
+        limit: int,
+        provider: str | None = None,
+        is_visible: bool | None = None,
+        furnished: bool | None = None,
+        cursor: str | None = None,
+    ) -> Answer:
         after = None if cursor is None else _after(cursor)
-        wanted = Filter(provider=None if provider is None else provider_name(provider), is_visible=is_visible)
+        wanted = Filter(
+            provider=None if provider is None else provider_name(provider), is_visible=is_visible, furnished=furnished
+        )
         page = self.rooms(wanted, after, limit + 1)
         headers = {}
         if len(page) > limit:
