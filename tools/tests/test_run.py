@@ -257,6 +257,19 @@ def test_an_import_goes_where_the_settings_say(stack: Stack, tmp_path: Path, hos
     assert load(FILE="x", ROOMS_PORT="eight").stderr.count("\n") == 1
 
 
+def test_a_lineage_is_asked_where_the_settings_say(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "services/search/__main__.py").write_text("import os, sys; print(sys.argv[1:], os.environ['ROOMS_URL'])")
+
+    def lineage(**settings: str) -> subprocess.CompletedProcess[str]:
+        command, env = [sys.executable, str(TOOLS / "lineage.py")], stack.environment | settings
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+
+    here = f"http://127.0.0.1:{stack.ports['rooms']}"
+    assert lineage(ID="--json").stdout == f"['lineage', '--', '--json'] {here}\n"
+    assert lineage(ID="7", ROOMS_URL="http://there").stdout == "['lineage', '--', '7'] http://there\n"
+    assert lineage().returncode == 2
+
+
 def test_the_demo_says_in_one_line_that_nothing_runs(stack: Stack) -> None:
     command = [sys.executable, str(TOOLS / "demo.py")]
     done = subprocess.run(command, env=stack.environment, capture_output=True, text=True, timeout=30, check=False)
