@@ -16,7 +16,7 @@ from pathlib import Path
 from signal import Signals
 from typing import Protocol
 
-from backing import debian, elasticsearch, postgresql, process, rabbitmq
+from backing import debian, elasticsearch, java_avro, postgresql, process, rabbitmq
 from backing.place import CannotStart, Place, find, remove
 
 
@@ -91,6 +91,12 @@ def _change(place: Place, command: str, names: list[str], options: argparse.Name
             _say(f"{name}: {done} ({time.monotonic() - began:.1f} s)")
         except CannotStart as error:
             _say(f"{name}: {error}")
+            failures += 1
+    if command == "start" and set(names) == set(SERVERS) and not options.offline:
+        try:
+            java_avro.jars(fetch=True)
+        except CannotStart as error:
+            _say(f"Avro for Java: {error}")
             failures += 1
     return 1 if failures else 0
 

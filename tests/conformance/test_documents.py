@@ -179,7 +179,12 @@ def note(event: events.ScenarioFinished, failures: dict[str, str], answers: dict
 
 
 def filter_failure(_context: Any, failure: Failure, case: schemathesis.Case, response: Response) -> bool:
-    """Keeps each failure but refusals of what only the document takes for valid, and unmet conditions, which are as they should be."""
+    """Keeps each failure but refusals of what only the document takes for valid, and unmet conditions, which are as they should be.
+
+    More values than a list may hold may be more than a request's head may hold.
+    """
+    if type(failure).__name__ == "AcceptedNegativeData":
+        return response.status_code != 431
     if type(failure).__name__ != "RejectedPositiveData" or response.status_code not in (400, 412):
         return True
     if response.status_code == 412:

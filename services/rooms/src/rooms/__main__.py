@@ -1,4 +1,4 @@
-"""The command line: `rooms api | relay | all | migrate | import FILE`."""
+"""The command line: `rooms api | relay | all | migrate | import FILE | export FILE`."""
 
 import argparse
 import logging
@@ -12,12 +12,15 @@ from sqlalchemy import Engine
 from common.commands import Command
 from common.commands import main as run_command
 from common.config import load, without_password
+from common.db.doorbell import Doorbell
 from common.errors import Unavailable, WrongSetting
+from common.events.catalogue import Catalogue
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
 from common.web.serve import serve
 from rooms import bootstrap
 from rooms.config import Config
+from rooms.entrypoints.backup import Restoration, export_file, is_export
 from rooms.entrypoints.cli import PATIENCE, import_file
 
 log = logging.getLogger(__name__)
@@ -30,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "relay": Command("publish the outbox", lambda _: _run(api=False, relay=True)),
         "all": Command("serve the API and publish the outbox, in one process", lambda _: _run(api=True, relay=True)),
         "migrate": Command("bring the database to the newest schema", lambda _: _migrate()),
-        "import": Command("send a file of listings (NDJSON) to the API", _import, _import_arguments),
+        "import": Command("send a file of listings (NDJSON) to the API, or restore an export", _import, _import_arguments),
+        "export": Command("fetch all that is kept from the API, as an Avro file", _export, _export_arguments),
     }
     return run_command("rooms", "Room listings.", commands, argv)
 
@@ -69,7 +73,10 @@ def _migrate() -> None:
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", help="one JSON listing per line; - reads standard input")
+    parser.add_argument(
+        "file",
+        help="one JSON listing per line, or an export, which is restored in DATABASE_URL itself; - reads standard input",
+    )
     parser.add_argument("--url", help="the API's address; by default ROOMS_HOST and ROOMS_PORT")
     parser.add_argument(
         "--patience",
@@ -82,8 +89,31 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _import(arguments: argparse.Namespace) -> int:
     config = load(Config, os.environ)
+    if not is_export(arguments.file):
+        return import_file(arguments.file, arguments.url or _url(config), arguments.patience)
+    if arguments.url:
+        raise WrongSetting("--url", "an export is restored in the database itself, which DATABASE_URL names")
+    injector = Injector([bootstrap.configure(config)])
+    try:
+        _require_migrated(injector.get(Engine))
+        return injector.get(Restoration)(arguments.file, arguments.patience)
+    finally:
+        injector.get(Doorbell).close()
+        injector.get(Engine).dispose()
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", default="-", help="where it is written; standard output by default")
+    parser.add_argument("--url", help="the API's address; by default ROOMS_HOST and ROOMS_PORT")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    export_file(arguments.file, arguments.url or _url(load(Config, os.environ)), bootstrap.container(Catalogue.load()))
+
+
+def _url(config: Config) -> str:
     host = f"[{config.host}]" if ":" in config.host else config.host
-    return import_file(arguments.file, arguments.url or f"http://{host}:{config.port}", arguments.patience)
+    return f"http://{host}:{config.port}"
 
 
 if __name__ == "__main__":

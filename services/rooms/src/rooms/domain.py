@@ -17,6 +17,9 @@ Recurrency = Literal["daily", "weekly", "monthly"]
 #: Payments per month by recurrency, as a fraction.
 PER_MONTH: dict[str, tuple[int, int]] = {"daily": (30, 1), "weekly": (52, 12), "monthly": (1, 1)}
 
+#: The fields whose values are derived unless they are given.
+DERIVABLE = frozenset({"monthly_price", "area"})
+
 _NOT_IN_URLS = re.compile(r'[\x00-\x20\x7f<>"\\^`{|}]')
 
 #: Characters.
@@ -139,6 +142,11 @@ class Room:
     @property
     def area(self) -> Area | None:
         return self.given.area or self.located
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """The fields of `shown()` whose values nobody has given."""
+        return tuple(sorted(name for name in DERIVABLE if getattr(self.given, name) is None))
 
     def revised(self, given: Listing, located: Area | None, now: datetime) -> Self:
         return replace(self, version=self.version + 1, given=given, located=located, updated_at=now)

@@ -1,9 +1,10 @@
 """What the use cases need from the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from rooms.domain import Area, Coordinates, Room
 
@@ -30,6 +31,46 @@ class Filter:
 
     provider: str | None = None
     is_visible: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which event told a version, and the request and the trace that made it; each empty where nobody knows it any more."""
+
+    event_id: str = ""
+    request_id: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is kept of one id: a room or, in its place, the time when it was deleted."""
+
+    id: str
+    version: int
+    what: Room | datetime
+    origin: Origin
+
+    @property
+    def room(self) -> Room | None:
+        return self.what if isinstance(self.what, Room) else None
+
+    @property
+    def deleted_at(self) -> datetime | None:
+        return None if isinstance(self.what, Room) else self.what
+
+    @property
+    def event(self) -> str:
+        """The type of the event that told it."""
+        return "RoomDeleted" if self.room is None else "RoomCreated" if self.version == 1 else "RoomUpdated"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of something kept: `taken` where the living room `holder` has its url."""
+
+    outcome: Literal["restored", "unchanged", "taken"]
+    holder: str = ""
 
 
 class Rooms(ABC):
@@ -69,4 +110,19 @@ class Rooms(ABC):
 
         One that could not be written, as another has its url or changed it meanwhile, leaves the others alone. Those revised keep
         their url.
+        """
+
+    @abstractmethod
+    def kept(self, ids: Collection[str] | None, after: str | None, limit: int) -> Sequence[Kept]:
+        """The first `limit` of all that is kept, hidden rooms and tombstones too, ordered by id, behind the id `after`.
+
+        Only those among `ids`, unless it is None.
+        """
+
+    @abstractmethod
+    def restore(self, kept: Sequence[Kept]) -> Sequence[Restored]:
+        """Puts these in the place of what is there in a lower version or not at all, in one transaction; answers for each.
+
+        Each that was restored is told by its event, which is the one it came from where that is known. A living room's url is not
+        taken from it, unless that room is replaced as well.
         """

@@ -1,17 +1,19 @@
 """What can be done with rooms, one class per verb."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from uuid_utils import uuid7
 
 from common.errors import Invalid, Stale, Unavailable
 from rooms.domain import Area, Listing, Room, web_url
-from rooms.ports import Areas, Clock, Filter, Rooms
+from rooms.ports import Areas, Clock, Filter, Kept, Restored, Rooms
 
 #: How often a change is tried again that another one overtook.
 RETRIES = 10
+#: Rows that an export reads at a time.
+PAGE = 500
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,44 @@ class ListRooms:
 
     def __call__(self, filter: Filter, after: str | None, limit: int) -> Sequence[Room]:
         return self.rooms.list(filter, after, limit)
+
+
+@dataclass(frozen=True)
+class ExportRooms:
+    """All that is kept, hidden rooms and tombstones too, ordered by id.
+
+    No snapshot: each is as it was when its page was read. What has changed since has its event, which is newer.
+    """
+
+    rooms: Rooms
+
+    def __call__(self, ids: Collection[str] | None = None) -> Iterator[Kept]:
+        """Reads a page when its first is asked for, and holds nothing of the database between pages. Raises Unavailable."""
+        after = None
+        while page := self.rooms.kept(ids, after, PAGE):
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].id
+
+
+@dataclass(frozen=True)
+class RestoreRooms:
+    """Puts back what an export holds: ids, versions and times as they were, and an event for each. What is newer here stays."""
+
+    rooms: Rooms
+    areas: Areas
+
+    def __call__(self, kept: Sequence[Kept]) -> Sequence[Restored]:
+        """One answer each, in order. Raises Unavailable; to restore the same once more is harmless."""
+        return self.rooms.restore([self._located(each) for each in kept])
+
+    def _located(self, kept: Kept) -> Kept:
+        """An export shows one area: where that was given, the one that would be derived is found anew."""
+        room = kept.room
+        if room is None or room.given.area is None:
+            return kept
+        return replace(kept, what=replace(room, located=self.areas.locate(room.given.coordinates)))
 
 
 Outcome = Literal["created", "updated", "unchanged", "invalid"]

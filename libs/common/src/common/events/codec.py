@@ -72,9 +72,9 @@ class Codec:
             self._writers[type] = _Writer(MAGIC + newest.fingerprint, parse_schema(newest.raw), checker(newest.tree))
         for schema in catalogue:
             newest = catalogue.newest(schema.type)
-            wanted = None if newest is schema else parse_schema(_without_uuids(newest.raw))
+            wanted = None if newest is schema else parse_schema(without_uuids(newest.raw))
             check = self._writers[schema.type].check
-            self._readers[schema.fingerprint] = _Reader(schema.type, parse_schema(_without_uuids(schema.raw)), wanted, check)
+            self._readers[schema.fingerprint] = _Reader(schema.type, parse_schema(without_uuids(schema.raw)), wanted, check)
 
     def encode(self, type: str, datum: Mapping[str, Any]) -> bytes:
         """The body of an event. Raises Unencodable, naming the field.
@@ -101,29 +101,12 @@ class Codec:
         reader = self._readers.get(body[len(MAGIC) : HEADER])
         if reader is None or not body.startswith(MAGIC) or len(body) > self._longest:
             self._refuse(body)
-        datum = self._read(body, reader, None)
-        if reader.wanted is not None:
-            # Only now that all of it has been read once: fastavro does not see the end of the bytes where it skips a field.
-            # And a copy, because it puts the schema's own lists in place as defaults.
-            datum = copy.deepcopy(self._read(body, reader, reader.wanted))
-        if wrong := reader.check(datum):
-            raise Undecodable(f"this is no {reader.type}: {wrong[0]} {wrong[1]}")
-        return reader.type, datum
-
-    def _read(self, body: bytes, reader: _Reader, wanted: Any) -> Any:
         stream = BytesIO(body)
         stream.seek(HEADER)
-        try:
-            datum: Any = schemaless_reader(stream, reader.written, wanted)
-        except EOFError:
-            raise Undecodable(f"the {reader.type} ends too early") from None
-        except MemoryError:
-            raise
-        except Exception as error:  # what hostile bytes provoke in a decoder is not a closed list
-            raise Undecodable(f"this is no {reader.type}: {error!s:.200}") from error
+        datum = read_datum(stream, reader.type, reader.written, reader.wanted, reader.check)
         if stream.tell() != len(body):
             raise Undecodable(f"{len(body) - stream.tell()} bytes follow the {reader.type}")
-        return datum
+        return reader.type, datum
 
     def dataschema(self, body: bytes) -> str:
         """The URI by which CloudEvents name the schema of a body that a codec has encoded; of a newer installation's too."""
@@ -140,14 +123,42 @@ class Codec:
         raise UnknownSchema(body[len(MAGIC) : HEADER].hex())
 
 
-def _without_uuids(schema: Any) -> Any:
+def read_datum(stream: BytesIO, type: str, written: Any, wanted: Any, check: Check) -> dict[str, Any]:
+    """The datum that begins here, as the schema `wanted` has it; `wanted` is None where it is the same as `written`.
+
+    Both without UUIDs. Raises Undecodable, and nothing else.
+    """
+    start = stream.tell()
+    datum: dict[str, Any] = _read(stream, type, written, None)
+    if wanted is not None:
+        # Only now that all of it has been read once: fastavro does not see the end of the bytes where it skips a field.
+        # And a copy, because it puts the schema's own lists in place as defaults.
+        stream.seek(start)
+        datum = copy.deepcopy(_read(stream, type, written, wanted))
+    if wrong := check(datum):
+        raise Undecodable(f"this is no {type}: {wrong[0]} {wrong[1]}")
+    return datum
+
+
+def _read(stream: BytesIO, type: str, written: Any, wanted: Any) -> Any:
+    try:
+        return schemaless_reader(stream, written, wanted)
+    except EOFError:
+        raise Undecodable(f"the {type} ends too early") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # what hostile bytes provoke in a decoder is not a closed list
+        raise Undecodable(f"this is no {type}: {error!s:.200}") from error
+
+
+def without_uuids(schema: Any) -> Any:
     """The same schema with UUIDs as plain strings: fastavro would make each a UUID, only for us to make it a string again."""
     match schema:
         case list():
-            return [_without_uuids(branch) for branch in schema]
+            return [without_uuids(branch) for branch in schema]
         case {"type": "string", "logicalType": "uuid"}:
             return "string"
         case dict():
             inner = ("type", "items", "values", "fields")
-            return {key: _without_uuids(value) if key in inner else value for key, value in schema.items()}
+            return {key: without_uuids(value) if key in inner else value for key, value in schema.items()}
     return schema

@@ -7,6 +7,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from common.observability.context import begin, use
+from common.web.download import ABORT
 from common.web.problems import Problem
 
 HEAD_BYTES = 64 * 1024  # of a request line and headers together; also what may come without being anything, such as trailers
@@ -59,6 +60,7 @@ class Connection(HttpToolsProtocol):
         self._stop_timer()
         self._in_head = self._progress = True
         super().on_message_begin()
+        self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]
 
     def on_headers_complete(self) -> None:
         if self._head_bytes() > HEAD_BYTES:

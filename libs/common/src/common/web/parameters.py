@@ -12,7 +12,7 @@ from common.web.schemas import Schema
 # JSON's own grammar: no sign but minus, no leading zeros, no underscores, no digits of other scripts.
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
-_MAX_PARTS = 200
+_MAX_PARTS = 200  # besides what an operation's lists may hold
 MISSING = object()
 
 
@@ -31,15 +31,15 @@ def decoded(text: str) -> str:
     return value
 
 
-def split_query(query: str) -> tuple[dict[str, list[str]], list[FieldError]]:
-    """The values of each name in a raw query string (ASCII), in order, and what could not be read."""
+def split_query(query: str, most: int = _MAX_PARTS) -> tuple[dict[str, list[str]], list[FieldError]]:
+    """The values of each name in a raw query string (ASCII) of at most so many parts, in order, and what could not be read."""
     values: dict[str, list[str]] = {}
     errors: list[FieldError] = []
     if not query:
         return values, errors
     parts = query.replace("+", " ").split("&")
-    if len(parts) > _MAX_PARTS:
-        return values, [FieldError("query", "", f"has more than {_MAX_PARTS} parameters")]
+    if len(parts) > most:
+        return values, [FieldError("query", "", f"has more than {most} parameters")]
     for part in parts:
         if not part:
             continue
@@ -92,6 +92,8 @@ class Parameters:
         self, definitions: Iterable[Mapping[str, Any]], components: Mapping[str, Any], also_known: Iterable[str] = ()
     ) -> None:
         """Raises ValueError for a definition that cannot be compiled. `also_known` are query names others read (API keys)."""
+        definitions = list(definitions)
+        self._most = _MAX_PARTS + sum(each.get("schema", {}).get("maxItems", 0) for each in definitions if each["in"] == "query")
         self.all = tuple(_compiled(each, components) for each in definitions)
         self._path = [each for each in self.all if each.where == "path"]
         self._query = {each.name: each for each in self.all if each.where == "query"}
@@ -112,7 +114,7 @@ class Parameters:
                 errors.append(FieldError("path", parameter.name, str(error)))
                 continue
             _take(parameter, text, arguments, errors)
-        sent, broken = split_query(query)
+        sent, broken = split_query(query, self._most)
         errors += broken
         unreadable = {error.name for error in broken}
         for name in sent:

@@ -45,7 +45,7 @@ def import_file(file: str, url: str, patience: float = PATIENCE) -> int:
     report = Report()
     with ExitStack() as stack:
         lines, size = _opened(file, stack)
-        client = stack.enter_context(_client(url))
+        client = stack.enter_context(api_client(url))
         keeper = stack.enter_context(_Keeper(Path("import" if file == "-" else file)))
         columns = BarColumn(20), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.fields[report]}", markup=False)
         progress = stack.enter_context(Progress(*columns, console=console))
@@ -80,7 +80,8 @@ def _opened(file: str, stack: ExitStack) -> tuple[IO[bytes], int | None]:
         raise WrongSetting(file, f"cannot be read: {error.strerror}") from None
 
 
-def _client(url: str) -> httpx.Client:
+def api_client(url: str) -> httpx.Client:
+    """Raises WrongSetting for a URL that is none."""
     try:
         client = httpx.Client(base_url=url, timeout=httpx.Timeout(60, connect=5))
     except httpx.InvalidURL:
@@ -143,14 +144,19 @@ def _outcomes(client: httpx.Client, lines: list[bytes]) -> Iterator[dict[str, An
             yield from _read(client, response.iter_bytes())
             return
         response.read()
-    try:
-        detail = response.json().get("detail", "")
-    except (ValueError, AttributeError):
-        detail = ""
+    detail = detail_of(response)
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         yield {"line": 0, "outcome": "aborted", "problem": {"detail": detail or "it answered 503"}}
         return
     raise Unavailable(f"the API at {client.base_url}", f"it answered {response.status_code} {detail}".rstrip())
+
+
+def detail_of(response: httpx.Response) -> str:
+    """What a problem's answer says of it; empty where it is no problem's."""
+    try:
+        return str(response.json().get("detail", ""))
+    except (ValueError, AttributeError):
+        return ""
 
 
 def _read(client: httpx.Client, chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
