@@ -25,6 +25,10 @@ demo: .venv/.run ## import the sample listings into the running stack and show t
 import: .venv/.run ## import a file into the running stack: `make import FILE=samples/rooms.ndjson`
 	@FILE='$(subst ','\'',$(FILE))' .venv/bin/python tools/load.py
 
+.PHONY: events
+events: .venv/.run ## show what happens, as it happens: `make events ARGS="--type RoomUpdated"`
+	@ARGS='$(subst ','\'',$(ARGS))' .venv/bin/python tools/events.py
+
 .PHONY: reset
 reset: .venv/.made ## delete what Atrium keeps in DATA_DIR, and nothing else there
 	@.venv/bin/python tools/reset.py

@@ -17,7 +17,7 @@ import pytest
 from common.errors import Unavailable, WrongSetting
 from common.messaging.connect import connect
 from common.messaging.port import Broker
-from common.messaging.topology import Queue
+from common.messaging.topology import Queue, Topology
 from common.testing.broker_contract import EXCHANGE, QUEUE, SOON, TOPOLOGY, message, messages, names, publish, take
 from common.testing.waiting import eventually
 
@@ -169,6 +169,49 @@ def test_a_file_that_is_deleted_is_made_again_before_anything_is_published(
     subscription.ack(stale)
     subscription.close()
     assert broker.depth(QUEUE.name) == 2
+
+
+def test_what_was_unbound_or_removed_stays_so_when_the_file_is_opened_anew(broker: Broker, path: Path) -> None:
+    unbound, removed = Queue("unbound", ((EXCHANGE, "#"),)), Queue("removed", ((EXCHANGE, "#"),))
+    broker.declare(Topology((EXCHANGE,), (QUEUE, unbound, removed)))
+    publisher = broker.publisher()
+    publisher.publish(EXCHANGE, messages(1), SOON)
+    broker.unbind(unbound)
+    broker.remove(removed, with_messages=True)
+    for file in path.parent.iterdir():
+        file.unlink()
+
+    assert publisher.publish(EXCHANGE, messages(1, "new"), SOON) == [True]
+    assert broker.depth(unbound.name) == 0
+    assert publisher.publish("", [message("direct", unbound.name), message("nobody", removed.name)], SOON) == [True, False]
+
+
+def test_a_tap_goes_on_in_a_file_that_is_made_anew(broker: Broker, path: Path) -> None:
+    broker.declare(TOPOLOGY)
+    tap, publisher = broker.tap(EXCHANGE), broker.publisher()
+    publisher.publish(EXCHANGE, messages(1), SOON)
+    for file in path.parent.iterdir():
+        file.unlink()
+
+    def sees() -> list[str]:
+        publisher.publish(EXCHANGE, messages(1, "new"), SOON)
+        return names(tap.take(0.0))
+
+    assert set(eventually(sees)) == {"new0"}
+    tap.close()
+    assert list(path.parent.glob("*-holder-*")) == []
+
+
+def test_a_file_of_the_release_before_taps_is_brought_up_to_date(broker: Broker, embedded_broker_url: str, path: Path) -> None:
+    broker.declare(TOPOLOGY)
+    publish(broker, messages(1))
+    broker.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE tap")
+        connection.execute("PRAGMA user_version = 1")
+    with contextlib.closing(connect(embedded_broker_url, "newer")) as newer:
+        assert newer.tap(EXCHANGE).take(0.0) == []
+        assert names(newer.browse(QUEUE.name, 10)) == ["m0"]
 
 
 @pytest.mark.parametrize("damage", ["garbage", "cut short", "folder", "newer"])

@@ -18,7 +18,7 @@ import pytest
 from common.errors import Unavailable, WrongSetting
 from common.messaging.burial import dead_letter
 from common.messaging.connect import connect
-from common.messaging.port import Broker, Burial, Delivery
+from common.messaging.port import MOST_TAPPED, Broker, Burial, Delivery
 from common.messaging.rabbitmq_publisher import Batch
 from common.messaging.rabbitmq_subscription import Window
 from common.messaging.rabbitmq_tolerance import UNDECODABLE
@@ -401,6 +401,65 @@ def test_a_queue_deleted_and_declared_again_at_once_is_consumed_again(broker: Br
     subscription.ack([delivery])
     subscription.close()
     eventually(lambda: broker.depth(QUEUE.name) == 0)
+
+
+# Taken away
+
+
+def test_what_was_unbound_or_removed_stays_so_when_those_who_declared_it_reconnect(
+    proxy: Proxy, broker: Broker, direct: Broker
+) -> None:
+    unbound, removed = Queue("unbound", ((EXCHANGE, "#"),)), Queue("removed", ((EXCHANGE, "#"),))
+    broker.declare(Topology((EXCHANGE,), (QUEUE, unbound, removed)))
+    publisher, subscriptions = broker.publisher(), [broker.subscribe(queue, 10) for queue in (unbound, removed)]
+    assert publisher.publish(EXCHANGE, messages(1), 5.0) == [True]
+    for subscription in subscriptions:
+        subscription.ack(take(subscription, 1))
+    broker.unbind(unbound)
+    broker.remove(removed, with_messages=True)
+    proxy.cut()
+    proxy.open()
+    becomes_available(lambda: publisher.publish(EXCHANGE, messages(1, "new"), 5.0))
+    eventually(lambda: publish(direct, [message("direct", unbound.name)], "") and names(subscriptions[0].take(1, 0.0, 1.0)))
+    assert publish(direct, [message("nobody", removed.name), message("dead", removed.dead)], "") == [False, False]
+    for subscription in subscriptions:
+        assert not any(name.startswith("new") for name in names(subscription.take(10, 0.0, 0.3)))
+
+    broker.declare(Topology((EXCHANGE,), (removed,)))
+    publisher.publish(EXCHANGE, messages(1, "again"), 5.0)
+    assert names(take(subscriptions[1], 1)) == ["again0"]
+
+
+def test_a_tap_survives_a_cut_and_counts_what_the_broker_dropped(proxy: Proxy, broker: Broker, direct: Broker) -> None:
+    direct.declare(TOPOLOGY)
+    tap, publisher = broker.tap(EXCHANGE), direct.publisher()
+    proxy.cut()
+    assert publisher.publish(EXCHANGE, messages(1, "unseen"), 5.0) == [True]
+    assert tap.take(0.1) == []
+    proxy.open()
+
+    def sees() -> list[str]:
+        publisher.publish(EXCHANGE, messages(1, "seen"), 5.0)
+        return names(tap.take(0.1))
+
+    assert set(eventually(sees)) == {"seen0"}
+    while tap.take(0.1):
+        pass
+    before, sent = tap.missed, 0
+    proxy.silence()  # a reader that does not keep up
+    while sent < MOST_TAPPED + 2000:
+        sent += publisher.publish(EXCHANGE, messages(1000), SOON).count(True)
+    proxy.resume()
+    kept: list[str] = []
+    while batch := tap.take(2.0):
+        kept += names(batch)
+    assert len(kept) + tap.missed - before == sent
+    assert tap.missed > before
+
+
+def test_a_tap_cannot_be_opened_without_a_broker(proxy: Proxy) -> None:
+    with contextlib.closing(connect(proxy.url, "early")) as broker, pytest.raises(Unavailable, match="refused"):
+        broker.tap(EXCHANGE)
 
 
 # Refusals

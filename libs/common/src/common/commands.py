@@ -17,19 +17,36 @@ class Command:
     arguments: Callable[[argparse.ArgumentParser], None] | None = None
 
 
-def main(service: str, description: str, commands: Mapping[str, Command], argv: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True)
+class Group:
+    """A sub-command that has sub-commands itself."""
+
+    help: str
+    commands: Mapping[str, Command]
+
+
+def main(service: str, description: str, commands: Mapping[str, Command | Group], argv: Sequence[str] | None = None) -> int:
     """Runs one of `commands`. An AtriumError becomes one line on stderr and exit status 2, an interrupt 130."""
     parser = argparse.ArgumentParser(prog=service, description=description)
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="|".join(commands))
-    for name, command in commands.items():
-        subparser = subparsers.add_parser(name, help=command.help, description=command.help)
-        if command.arguments is not None:
-            command.arguments(subparser)
+    _add(parser, commands)
     arguments = parser.parse_args(argv)
+    command: Command = arguments.command
     try:
-        return commands[arguments.command].run(arguments) or 0
+        return command.run(arguments) or 0
     except AtriumError as error:
         print(f"{service}: {error}", file=sys.stderr)  # noqa: T201 (a command line speaks)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _add(parser: argparse.ArgumentParser, commands: Mapping[str, Command | Group]) -> None:
+    subparsers = parser.add_subparsers(required=True, metavar="|".join(commands))
+    for name, command in commands.items():
+        subparser = subparsers.add_parser(name, help=command.help, description=command.help)
+        if isinstance(command, Group):
+            _add(subparser, command.commands)
+            continue
+        subparser.set_defaults(command=command)
+        if command.arguments is not None:
+            command.arguments(subparser)

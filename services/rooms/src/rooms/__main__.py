@@ -1,4 +1,4 @@
-"""The command line: `rooms api | relay | all | migrate | import FILE | export FILE`."""
+"""The command line: `rooms api | relay | all | migrate | import FILE | export FILE | events tail`."""
 
 import argparse
 import logging
@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from injector import Injector
 from sqlalchemy import Engine
 
-from common.commands import Command
+from common.commands import Command, Group
 from common.commands import main as run_command
 from common.config import load, without_password
 from common.db.doorbell import Doorbell
 from common.errors import Unavailable, WrongSetting
 from common.events.catalogue import Catalogue
+from common.events.codec import Codec
+from common.events.tail import tail_command
+from common.messaging.port import Broker
+from common.messaging.topology import ROOMS
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
 from common.web.serve import serve
@@ -28,13 +32,14 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 2 and one line for a wrong setting."""
-    commands = {
+    commands: dict[str, Command | Group] = {
         "api": Command("serve the REST API", lambda _: _run(api=True, relay=False)),
         "relay": Command("publish the outbox", lambda _: _run(api=False, relay=True)),
         "all": Command("serve the API and publish the outbox, in one process", lambda _: _run(api=True, relay=True)),
         "migrate": Command("bring the database to the newest schema", lambda _: _migrate()),
         "import": Command("send a file of listings (NDJSON) to the API, or restore an export", _import, _import_arguments),
         "export": Command("fetch all that is kept from the API, as an Avro file", _export, _export_arguments),
+        "events": Group("what happens to rooms, as it happens", {"tail": tail_command(ROOMS, _broker)}),
     }
     return run_command("rooms", "Room listings.", commands, argv)
 
@@ -70,6 +75,13 @@ def _require_migrated(engine: Engine) -> None:
 def _migrate() -> None:
     before, after = bootstrap.migrate(load(Config, os.environ))
     print(f"rooms: the database is at {after}" + ("" if before == after else f", was at {before or 'nothing'}"))
+
+
+def _broker() -> tuple[Broker, Codec]:
+    config = load(Config, os.environ)
+    configure_logging("rooms", "WARNING", json=False)
+    injector = Injector([bootstrap.configure(config)])
+    return injector.get(Broker), injector.get(Codec)
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `search api | consumer | all | migrate`."""
+"""The command line: `search api | consumer | all | migrate | dead …`."""
 
 import logging
 import os
@@ -7,10 +7,14 @@ from collections.abc import Sequence
 
 from injector import Injector
 
-from common.commands import Command
+from common.commands import Command, Group
 from common.commands import main as run_command
 from common.config import load, without_password
 from common.errors import Unavailable
+from common.events.codec import Codec
+from common.events.dead_commands import dead_commands
+from common.messaging.port import Broker
+from common.messaging.topology import SEARCH_ROOMS
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
 from common.web.serve import serve
@@ -24,11 +28,12 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 2 and one line for a wrong setting."""
-    commands = {
+    commands: dict[str, Command | Group] = {
         "api": Command("serve the search API", lambda _: _run(api=True, consumer=False)),
         "consumer": Command("bring events into the index", lambda _: _run(api=False, consumer=True)),
         "all": Command("serve the API and bring events into the index, in one process", lambda _: _run(api=True, consumer=True)),
         "migrate": Command("make the index exist, with the fields of this release", lambda _: _migrate()),
+        "dead": dead_commands(SEARCH_ROOMS, _broker),
     }
     return run_command("search", "Find room listings.", commands, argv)
 
@@ -55,6 +60,13 @@ def _run(*, api: bool, consumer: bool) -> None:
         run(workers, server)
     finally:
         index.close()
+
+
+def _broker() -> tuple[Broker, Codec]:
+    config = load(Config, os.environ)
+    configure_logging("search", "WARNING", json=False)
+    injector = Injector([bootstrap.configure(config)])
+    return injector.get(Broker), injector.get(Codec)
 
 
 def _migrate() -> None:

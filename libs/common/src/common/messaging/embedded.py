@@ -6,9 +6,11 @@ from pathlib import Path
 
 from common.messaging.declared import Declared, of_queue
 from common.messaging.embedded_file import QueueFile, declare_in
+from common.messaging.embedded_holder import free_the_abandoned
 from common.messaging.embedded_messages import COLUMNS, from_row, put
-from common.messaging.embedded_subscription import FREE, EmbeddedSubscription, free_the_abandoned
-from common.messaging.port import Broker, Message, Publisher, Subscription
+from common.messaging.embedded_subscription import FREE, EmbeddedSubscription
+from common.messaging.embedded_tap import EmbeddedTap, copy_to_taps
+from common.messaging.port import Broker, Message, NotEmpty, Publisher, Subscription, Tap
 from common.messaging.topology import Queue, Topology
 
 
@@ -20,7 +22,7 @@ class EmbeddedBroker(Broker):
         self._declared = Declared()
         self._file = QueueFile(path, self._declared)
         self._lock = threading.Lock()
-        self._used: list[Publisher | Subscription] = []
+        self._used: list[Publisher | Subscription | Tap] = []
 
     def declare(self, topology: Topology) -> None:
         self._declared.add(topology)
@@ -28,7 +30,7 @@ class EmbeddedBroker(Broker):
             declare_in(connection, topology)
 
     def publisher(self) -> Publisher:
-        publisher = EmbeddedPublisher(QueueFile(self._path, self._declared))
+        publisher = EmbeddedPublisher(self._path, QueueFile(self._path, self._declared))
         with self._lock:
             self._used.append(publisher)
         return publisher
@@ -39,6 +41,35 @@ class EmbeddedBroker(Broker):
         with self._lock:
             self._used.append(subscription)
         return subscription
+
+    def tap(self, exchange: str) -> Tap:
+        tap = EmbeddedTap(self._path, self._declared, exchange)
+        try:
+            tap.begin()
+        except BaseException:
+            tap.close()
+            raise
+        with self._lock:
+            self._used.append(tap)
+        return tap
+
+    def unbind(self, queue: Queue) -> None:
+        self._declared.unbind(queue)
+        bindings = [(exchange, pattern, queue.name) for exchange, pattern in queue.bindings]
+        with self._file.writing() as connection:
+            connection.executemany("DELETE FROM binding WHERE exchange = ? AND pattern = ? AND queue = ?", bindings)
+
+    def remove(self, queue: Queue, *, with_messages: bool = False) -> None:
+        with self._file.writing() as connection:
+            for name in (queue.name, queue.dead, queue.discarded):
+                held = connection.execute("SELECT count(*) FROM message WHERE queue = ?", (name,)).fetchone()[0]
+                if held and not with_messages:
+                    raise NotEmpty(name, f"it holds {held} messages")
+            self._declared.remove(queue)
+            for name in (queue.name, queue.dead, queue.discarded):
+                connection.execute("DELETE FROM handed_out WHERE seq IN (SELECT seq FROM message WHERE queue = ?)", (name,))
+                for table, column in (("message", "queue"), ("binding", "queue"), ("queue", "name")):
+                    connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))  # noqa: S608
 
     def depth(self, queue: str) -> int:
         free_the_abandoned(self._file, self._path)
@@ -65,12 +96,15 @@ class EmbeddedBroker(Broker):
 class EmbeddedPublisher(Publisher):
     """A batch is one transaction, on disk when it returns."""
 
-    def __init__(self, file: QueueFile) -> None:
-        self._file = file
+    def __init__(self, path: Path, file: QueueFile) -> None:
+        self._path, self._file = path, file
 
     def publish(self, exchange: str, messages: Sequence[Message], timeout: float) -> list[bool]:
         with self._file.writing(timeout) as connection:
-            return put(connection, exchange, messages)
+            accepted = put(connection, exchange, messages)
+            taken = [message for message, ok in zip(messages, accepted, strict=True) if ok]
+            copy_to_taps(connection, self._path, exchange, taken)
+            return accepted
 
     def close(self) -> None:
         self._file.close()

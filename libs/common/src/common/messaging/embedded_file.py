@@ -12,10 +12,9 @@ from common.errors import Unavailable
 from common.messaging.declared import names
 from common.messaging.topology import Topology
 
-_VERSION = 1
 # Sequence numbers are never used twice (AUTOINCREMENT): an ack that comes late must not meet another message. Who holds a message
 # stands beside it, so that handing out a thousand large ones writes a few pages.
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE exchange (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE queue (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE binding (exchange TEXT, pattern TEXT, queue TEXT, PRIMARY KEY (exchange, pattern, queue)) WITHOUT ROWID;
@@ -28,7 +27,17 @@ CREATE TABLE handed_out (seq INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, hol
 CREATE INDEX handed_out_holder ON handed_out (holder) WHERE holder IS NOT NULL;
 CREATE TABLE holder (id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+# A tap is a holder. Its copies are messages of a queue with its id, which no exchange leads to.
+# How many wait, and their bytes, stand beside it: a publisher shall not count them.
+_TAPS = """
+CREATE TABLE tap (
+    id TEXT PRIMARY KEY, exchange TEXT NOT NULL,
+    waiting INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0, missed INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID
+"""
+_SCHEMAS = (_FIRST, _TAPS)  # each brings the file to the next version
 _MOST_WAL = 16 << 20  # bytes that the write-ahead log keeps on disk once its content is in the file
+_GLANCE = 0.015  # seconds between looks whether somebody has written
 _BUSY = 3.0  # seconds to wait for another writer, unless told otherwise
 
 
@@ -68,6 +77,14 @@ class QueueFile:
         """A number that differs after others have written. Costs microseconds. Raises Unavailable."""
         with self._use("", _BUSY) as connection:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def wait(self, changes: int, until: float, stop: threading.Event) -> None:
+        """Until others have written to the file since `changes()`, or until then. Without knowing how it was (-1) only the latter."""
+        with contextlib.suppress(Unavailable):
+            while not stop.is_set() and (rest := until - time.monotonic()) > 0:
+                stop.wait(rest if changes == -1 else min(rest, _GLANCE))
+                if changes != -1 and self.changes() != changes:
+                    return
 
     def close(self) -> None:
         """Lets go of the file; who uses it afterwards gets Unavailable."""
@@ -140,12 +157,12 @@ class QueueFile:
         connection.execute(f"PRAGMA journal_size_limit = {_MOST_WAL}")
         connection.execute("BEGIN IMMEDIATE")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
+        if version > len(_SCHEMAS):
+            raise sqlite3.DatabaseError(f"a broker file of version {version}, this program knows {len(_SCHEMAS)}")
+        for schema in _SCHEMAS[version:]:
+            for statement in schema.split(";"):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-        elif version != _VERSION:
-            raise sqlite3.DatabaseError(f"a broker file of version {version}, this program knows {_VERSION}")
+        connection.execute(f"PRAGMA user_version = {len(_SCHEMAS)}")
         declare_in(connection, self._topology())
         connection.execute("COMMIT")
 

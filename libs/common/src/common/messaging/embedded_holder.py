@@ -1,10 +1,13 @@
-"""Who holds messages of the embedded broker: a name that is known to be alive for exactly as long as its process keeps a lock."""
+"""Who holds messages or a tap of the embedded broker: a name that is known to be alive for exactly as long as its process keeps a lock."""
 
 import contextlib
 import os
+import sqlite3
 import sys
 import uuid
 from pathlib import Path
+
+from common.messaging.embedded_file import QueueFile
 
 if sys.platform != "win32":
     import fcntl
@@ -49,6 +52,27 @@ def forget(broker: Path, id: str) -> None:
     """Removes what a holder that is gone has left."""
     with contextlib.suppress(OSError):
         _lock_of(broker, id).unlink()
+
+
+def free_the_abandoned(file: QueueFile, path: Path) -> None:
+    """What holders that are gone still held waits again, and their taps are gone too. Raises Unavailable."""
+    with file.reading() as connection:
+        holders = [id for (id,) in connection.execute("SELECT id FROM holder")]
+    gone = [id for id in holders if not is_alive(path, id)]
+    if gone:
+        with file.writing() as connection:
+            for id in gone:
+                free(connection, id)
+        for id in gone:
+            forget(path, id)
+
+
+def free(connection: sqlite3.Connection, holder: str) -> None:
+    """Takes back whatever it holds, and its name."""
+    connection.execute("UPDATE handed_out SET holder = NULL WHERE holder = ?", (holder,))
+    if connection.execute("DELETE FROM tap WHERE id = ?", (holder,)).rowcount:
+        connection.execute("DELETE FROM message WHERE queue = ?", (holder,))
+    connection.execute("DELETE FROM holder WHERE id = ?", (holder,))
 
 
 def _lock_of(broker: Path, id: str) -> Path:

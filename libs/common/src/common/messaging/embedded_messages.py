@@ -33,11 +33,12 @@ def to_row(message: Message) -> tuple[str, str, str, int, str, bytes]:
 def from_row(row: Sequence[object]) -> Message:
     """The message in COLUMNS."""
     id, routing_key, content_type, timestamp, headers, body = row
+    known = json.loads(str(headers))
     return Message(
         id=str(id),
-        routing_key=str(routing_key),
+        routing_key=str(known.get("dead_routing_key", routing_key)),  # what came back by its queue's name has this one no more
         body=bytes(body),  # type: ignore[call-overload]
-        headers=json.loads(str(headers)),
+        headers=known,
         timestamp=int(timestamp),  # type: ignore[call-overload]
         content_type=str(content_type),
     )

@@ -14,14 +14,13 @@ from common.errors import Unavailable
 from common.messaging.burial import dead_letter
 from common.messaging.declared import holds_dead_letters
 from common.messaging.embedded_file import QueueFile, unavailable
-from common.messaging.embedded_holder import Holder, forget, is_alive
+from common.messaging.embedded_holder import Holder, free, free_the_abandoned
 from common.messaging.embedded_messages import COLUMNS, PUT, from_row, to_row
 from common.messaging.port import Burial, Delivery, Subscription
 from common.messaging.topology import Queue, Topology
 
 log = logging.getLogger(__name__)
 
-_GLANCE = 0.015  # seconds between looks whether somebody has written
 _LOOK = 1.0  # seconds between looks for holders that are gone, which no write tells
 #: Messages of a queue (first parameter) that nobody holds, oldest first, at most so many (second).
 FREE = (
@@ -78,7 +77,7 @@ class EmbeddedSubscription(Subscription):
             until = deadline if first < 0 else first + linger
             if first < 0 and now >= deadline:
                 break
-            self._wait(changes, min(until, now + _LOOK))
+            self._file.wait(changes, min(until, now + _LOOK), self._closed)
         return []
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
@@ -108,17 +107,9 @@ class EmbeddedSubscription(Subscription):
         self._settle_or_complain()
         if self._holder is not None:
             with contextlib.suppress(Unavailable), self._file.writing(timeout=1) as connection:
-                _free(connection, self._holder.id)
+                free(connection, self._holder.id)
             self._holder.close()
         self._file.close()
-
-    def _wait(self, changes: int, until: float) -> None:
-        """Until others have written to the file, at the longest until then. Without knowing how it was (-1) only the latter."""
-        with contextlib.suppress(Unavailable):
-            while not self._closed.is_set() and (rest := until - time.monotonic()) > 0:
-                self._closed.wait(rest if changes == -1 else min(rest, _GLANCE))
-                if changes != -1 and self._file.changes() != changes:
-                    return
 
     def _complain(self, error: Unavailable) -> None:
         if self._complaint != error.reason:  # once, not at every attempt
@@ -179,7 +170,7 @@ class EmbeddedSubscription(Subscription):
         """Makes us a holder that others can see; another one in a file that was opened anew, where nothing is ours."""
         if self._holder is None or not self._is_current():
             if self._holder is not None:
-                _free(connection, self._holder.id)
+                free(connection, self._holder.id)
                 self._holder.close()
             self._held.clear()
             self._holder = Holder(self._path)
@@ -187,24 +178,6 @@ class EmbeddedSubscription(Subscription):
         # Also when somebody took us for gone: what we claim must be found if we really go.
         connection.execute("INSERT OR IGNORE INTO holder VALUES (?)", (self._holder.id,))
         return self._holder.id
-
-
-def free_the_abandoned(file: QueueFile, path: Path) -> None:
-    """What holders that are gone still held waits again. Raises Unavailable."""
-    with file.reading() as connection:
-        holders = [id for (id,) in connection.execute("SELECT id FROM holder")]
-    gone = [id for id in holders if not is_alive(path, id)]
-    if gone:
-        with file.writing() as connection:
-            for id in gone:
-                _free(connection, id)
-        for id in gone:
-            forget(path, id)
-
-
-def _free(connection: sqlite3.Connection, holder: str) -> None:
-    connection.execute("UPDATE handed_out SET holder = NULL WHERE holder = ?", (holder,))
-    connection.execute("DELETE FROM holder WHERE id = ?", (holder,))
 
 
 def _delete(connection: sqlite3.Connection, tags: Iterable[Tag]) -> None:

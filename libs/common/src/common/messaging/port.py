@@ -4,7 +4,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from common.errors import AtriumError
 from common.messaging.topology import Queue, Topology
+
+
+@dataclass(eq=False)
+class NotEmpty(AtriumError):
+    """The queue still holds messages."""
+
+    queue: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.queue} is not removed: {self.reason}"
+
+
+#: What a tap keeps of what nobody takes: so many messages, and so many bytes of bodies.
+MOST_TAPPED, MOST_TAPPED_BYTES = 10_000, 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +109,30 @@ class Subscription(ABC):
         """Gives everything back and stops taking."""
 
 
+class Tap(ABC):
+    """Copies of what passes an exchange; nothing is taken from anyone, and to a publisher a tap is no queue. One thread at a time.
+
+    What nobody takes is bounded: beyond that the oldest are dropped. A tap ends with `close` or with its process, however that ends.
+    Copies are for looking at: a publisher or a broker that dies may take some of the last with it.
+    """
+
+    @abstractmethod
+    def take(self, timeout: float) -> list[Message]:
+        """Copies that have come since, oldest first, some thousand at the most; empty if none came within `timeout` seconds.
+
+        Never raises for an absent broker: it waits, and goes on with what passes after its return.
+        """
+
+    @property
+    @abstractmethod
+    def missed(self) -> int:
+        """How many copies were dropped until the last `take`, because nobody took them in time."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Removes the tap and ends a wait; `take` is empty afterwards."""
+
+
 class Broker(ABC):
     """A message broker. Safe to share between threads; what it hands out is not."""
 
@@ -106,6 +146,28 @@ class Broker(ABC):
     @abstractmethod
     def subscribe(self, queue: Queue, prefetch: int) -> Subscription:
         """Starts taking from `queue` (declared with its bindings first, again after each reconnect), holding at most `prefetch`."""
+
+    @abstractmethod
+    def tap(self, exchange: str) -> Tap:
+        """Copies of each message that is published to `exchange` once this has returned and that a queue has taken.
+
+        Raises Unavailable.
+        """
+
+    @abstractmethod
+    def unbind(self, queue: Queue) -> None:
+        """Takes these bindings away; the queue keeps what it holds. May be repeated. Raises Unavailable.
+
+        No reconnect of this broker's publishers and subscriptions brings them back, only `declare` and `subscribe` with them do.
+        """
+
+    @abstractmethod
+    def remove(self, queue: Queue, *, with_messages: bool = False) -> None:
+        """Takes the queue away, its dead letters and the discarded ones too, for good as `unbind` does. May be repeated.
+
+        Raises NotEmpty, and nothing has changed, while one of the three holds messages or (RabbitMQ, which does not tell what a
+        consumer holds) is consumed, unless told `with_messages`; Unavailable.
+        """
 
     @abstractmethod
     def depth(self, queue: str) -> int:

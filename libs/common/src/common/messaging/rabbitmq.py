@@ -10,10 +10,11 @@ import pika
 from pika.channel import Channel
 
 from common.messaging.declared import Declared, of_queue
-from common.messaging.port import Broker, Message, Publisher, Subscription
+from common.messaging.port import Broker, Message, NotEmpty, Publisher, Subscription, Tap
 from common.messaging.rabbitmq_connection import Link, parameters, reason_of, refuse, settle
 from common.messaging.rabbitmq_publisher import RabbitPublisher
 from common.messaging.rabbitmq_subscription import RabbitSubscription
+from common.messaging.rabbitmq_tap import RabbitTap
 from common.messaging.rabbitmq_topology import declare_on, from_wire
 from common.messaging.topology import Queue, Topology
 
@@ -29,7 +30,7 @@ class RabbitBroker(Broker):
         self._parameters: Callable[[str], pika.URLParameters] = lambda role: parameters(url, f"{name} {role}")
         self._lock = threading.Lock()
         self._declared = Declared()
-        self._used: list[Publisher | Subscription] = []
+        self._used: list[Publisher | Subscription | Tap] = []
         self._control = Link(self._parameters("control"), lambda _channel, done: done())
 
     def declare(self, topology: Topology) -> None:
@@ -46,18 +47,49 @@ class RabbitBroker(Broker):
 
     def subscribe(self, queue: Queue, prefetch: int) -> Subscription:
         self._declared.add(of_queue(queue))
-        return self._keep(RabbitSubscription(self._parameters(f"consumer of {queue.name}"), queue, prefetch, self.publisher))
+        left = partial(self._declared.of, queue)
+        return self._keep(
+            RabbitSubscription(self._parameters(f"consumer of {queue.name}"), left, queue, prefetch, self.publisher)
+        )
+
+    def tap(self, exchange: str) -> Tap:
+        tap = RabbitTap(self._parameters(f"tap of {exchange}"), exchange)
+        try:
+            tap.begin(_DECLARE)
+        except BaseException:
+            tap.close()
+            raise
+        return self._keep(tap)
+
+    def unbind(self, queue: Queue) -> None:
+        self._declared.unbind(queue)
+
+        def step(channel: Channel, future: "Future[int]") -> None:
+            for exchange, pattern in queue.bindings:
+                channel.queue_unbind(queue.name, exchange, pattern)
+            channel.basic_qos(prefetch_count=1, callback=lambda _: settle(future, 0))  # answered after all of them
+
+        self._apart(step, _DECLARE, missing=0)
+
+    def remove(self, queue: Queue, *, with_messages: bool = False) -> None:
+        everything = [queue.name, queue.dead, queue.discarded]
+        if not with_messages:
+            for name in everything:  # quorum queues know no `if_empty`
+                waiting, consumers = self._counts(name)
+                if waiting or consumers:
+                    raise NotEmpty(name, f"it holds {waiting} messages" if waiting else f"{consumers} still consume from it")
+        self._declared.remove(queue)
+
+        def step(channel: Channel, future: "Future[None]") -> None:
+            for name in everything:
+                channel.queue_delete(name)
+            channel.basic_qos(prefetch_count=1, callback=lambda _: settle(future, None))  # answered after all of them
+
+        self._apart(step, _DECLARE)
 
     def depth(self, queue: str) -> int:
         """Messages that wait and are not on their way to a consumer; what a consumer has prefetched is not counted."""
-
-        def step(channel: Channel, future: "Future[int]") -> None:
-            def answered(frame: "pika.frame.Method[pika.spec.Queue.DeclareOk]") -> None:
-                settle(future, frame.method.message_count or 0)
-
-            channel.queue_declare(queue, passive=True, callback=answered)
-
-        return self._apart(step, _ASK, missing=0)
+        return self._counts(queue)[0]
 
     def browse(self, queue: str, limit: int) -> list[Message]:
         """The oldest that wait. The queue notes that they were handed out: their next attempt counts one more."""
@@ -96,6 +128,17 @@ class RabbitBroker(Broker):
         for thread in closing:
             thread.join()
 
+    def _counts(self, queue: str) -> tuple[int, int]:
+        """How many messages wait in the queue of this name, and how many consume from it."""
+
+        def step(channel: Channel, future: "Future[tuple[int, int]]") -> None:
+            def answered(frame: "pika.frame.Method[pika.spec.Queue.DeclareOk]") -> None:
+                settle(future, (frame.method.message_count or 0, frame.method.consumer_count or 0))
+
+            channel.queue_declare(queue, passive=True, callback=answered)
+
+        return self._apart(step, _ASK, missing=(0, 0))
+
     def _keep(self, used: "Used") -> "Used":
         with self._lock:
             self._used.append(used)
@@ -127,4 +170,4 @@ class RabbitBroker(Broker):
         return self._control.call(outer, timeout)
 
 
-Used = TypeVar("Used", RabbitPublisher, RabbitSubscription)
+Used = TypeVar("Used", RabbitPublisher, RabbitSubscription, RabbitTap)

@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
@@ -11,13 +12,17 @@ from pika.exceptions import AMQPError
 
 from common.messaging.port import Message, Publisher
 from common.messaging.rabbitmq_connection import Link, settle
-from common.messaging.rabbitmq_topology import declare_on, to_properties
+from common.messaging.rabbitmq_topology import declare_on, declare_taps_on, taps_of, to_properties
 from common.messaging.topology import Topology
 
 log = logging.getLogger(__name__)
 
 # Properties travel in one frame, which is 128 kB unless configured otherwise; the broker ends the connection over a longer one.
 _MOST_HEADER_BYTES = 100_000
+
+
+#: The type of a message that only asks, by being returned or not, whether anybody taps the exchange.
+PROBE = "atrium.probe"
 
 
 class Batch:
@@ -73,6 +78,9 @@ class RabbitPublisher(Publisher):
         self._batch: Batch | None = None
         self._future: Future[list[bool]] = Future()
         self._declare_again = False
+        self._sent: Sent | None = None  # the batch, to be copied to whoever taps its exchange
+        self._tappable: set[str] = set()  # exchanges whose tap exchange this channel has declared
+        self._id, self._copies = uuid.uuid4().hex, 0
 
     def publish(self, exchange: str, messages: Sequence[Message], timeout: float) -> list[bool]:
         sendable = [_fits(message) for message in messages]
@@ -92,26 +100,49 @@ class RabbitPublisher(Publisher):
 
     def _prepare(self, channel: Channel, done: Callable[[], None]) -> None:
         self._tag, self._declare_again = 0, False
+        self._tappable.clear()
         channel.add_on_return_callback(lambda _channel, _method, properties, _body: self._on_return(properties))
         declare_on(channel, self._topology())
         channel.confirm_delivery(self._on_confirm, callback=lambda _: done())
 
     def _lost(self) -> None:
-        self._batch = None
+        self._batch = self._sent = None
 
-    def _send(
-        self, channel: Channel, exchange: str, ready: Sequence[tuple[Message, pika.BasicProperties]], future: "Future[list[bool]]"
-    ) -> None:
+    def _send(self, channel: Channel, exchange: str, ready: "Ready", future: "Future[list[bool]]") -> None:
         if self._declare_again:
             declare_on(channel, self._topology())
             self._declare_again = False
+        self._sent = None
+        if exchange:
+            self._ask_for_taps(channel, exchange)
+            self._sent = channel, exchange, ready
         self._batch, self._future, self._first = Batch([message.id for message, _ in ready]), future, self._tag + 1
         for message, properties in ready:
             channel.basic_publish(exchange, message.routing_key, message.body, properties, mandatory=True)
         self._tag += len(ready)
 
+    def _ask_for_taps(self, channel: Channel, exchange: str) -> None:
+        """A message that comes back before the batch is confirmed, unless there are taps."""
+        if exchange not in self._tappable:
+            declare_taps_on(channel, exchange)
+            self._tappable.add(exchange)
+        channel.basic_publish(taps_of(exchange), "", b"", pika.BasicProperties(type=PROBE), mandatory=True)
+        self._tag += 1
+
+    def _copy(self, sent: "Sent", accepted: Sequence[bool]) -> None:
+        """Copies are numbered, so that a tap can count what it missed. Nobody waits for their confirms."""
+        channel, exchange, ready = sent
+        for (message, properties), ok in zip(ready, accepted, strict=True):
+            if ok:
+                self._copies += 1
+                properties.correlation_id, properties.delivery_mode = f"{self._id}:{self._copies}", 1
+                channel.basic_publish(taps_of(exchange), message.routing_key, message.body, properties)
+                self._tag += 1
+
     def _on_return(self, properties: pika.BasicProperties) -> None:
-        if self._batch is not None:
+        if properties.type == PROBE:
+            self._sent = None
+        elif self._batch is not None:
             self._batch.returned(properties.message_id or "")
 
     def _on_confirm(self, frame: "pika.frame.Method[pika.spec.Basic.Ack | pika.spec.Basic.Nack]") -> None:
@@ -124,6 +155,13 @@ class RabbitPublisher(Publisher):
             self._batch = None
             self._declare_again = batch.any_returned  # a queue may have been deleted under us
             settle(self._future, batch.outcome)
+            sent, self._sent = self._sent, None
+            if sent is not None:
+                self._copy(sent, batch.outcome)
+
+
+Ready = Sequence[tuple[Message, pika.BasicProperties]]
+Sent = tuple[Channel, str, Ready]
 
 
 def _fits(message: Message) -> bool:

@@ -12,11 +12,10 @@ import pika
 from pika.channel import Channel
 
 from common.messaging.burial import dead_letter
-from common.messaging.declared import of_queue
 from common.messaging.port import Burial, Delivery, Publisher, Subscription
 from common.messaging.rabbitmq_connection import Link, unavailable
 from common.messaging.rabbitmq_topology import declare_on, from_wire
-from common.messaging.topology import Queue
+from common.messaging.topology import Queue, Topology
 
 _BURY = 10.0  # seconds until a dead letter must be confirmed
 _MOST_PREFETCH = 65_535  # a 16-bit number on the wire
@@ -52,10 +51,18 @@ class Window:
 
 
 class RabbitSubscription(Subscription):
-    """Takes from one queue. It declares the queue with its bindings after each reconnect, and again when somebody deletes it."""
+    """Takes from one queue. What `topology()` says of it is declared after each reconnect, and again when somebody deletes it."""
 
-    def __init__(self, parameters: pika.URLParameters, queue: Queue, prefetch: int, publisher: Callable[[], Publisher]) -> None:
-        self._queue, self._prefetch, self._new_publisher = queue, max(1, min(prefetch, _MOST_PREFETCH)), publisher
+    def __init__(
+        self,
+        parameters: pika.URLParameters,
+        topology: Callable[[], Topology],
+        queue: Queue,
+        prefetch: int,
+        publisher: Callable[[], Publisher],
+    ) -> None:
+        self._topology, self._queue, self._new_publisher = topology, queue, publisher
+        self._prefetch = max(1, min(prefetch, _MOST_PREFETCH))
         self._publisher: Publisher | None = None
         self._arrived = threading.Condition()
         self._local: deque[tuple[int, str | None, pika.BasicProperties, bytes]] = deque()
@@ -149,7 +156,7 @@ class RabbitSubscription(Subscription):
 
     def _prepare(self, channel: Channel, done: Callable[[], None]) -> None:
         channel.add_on_cancel_callback(lambda _: channel.close() if channel.is_open else None)  # the queue is gone: begin again
-        declare_on(channel, of_queue(self._queue))
+        declare_on(channel, self._topology())
         channel.basic_qos(prefetch_count=self._prefetch)
         channel.basic_consume(self._queue.name, self._deliver, callback=lambda _: done())
 

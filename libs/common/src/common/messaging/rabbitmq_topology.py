@@ -35,6 +35,16 @@ def queue_arguments(name: str) -> dict[str, str | int]:
     }
 
 
+def taps_of(exchange: str) -> str:
+    """The exchange that publishers copy to what a queue of `exchange` has taken; see docs/adr/0011."""
+    return f"{exchange}.tap"
+
+
+def declare_taps_on(channel: Channel, exchange: str) -> None:
+    """Sends the declaration of that exchange."""
+    channel.exchange_declare(taps_of(exchange), ExchangeType("fanout"), durable=True)
+
+
 def declare_on(channel: Channel, topology: Topology) -> None:
     """Sends every declaration at once; the broker works in order and closes the channel at the first that it refuses."""
     for exchange in topology.exchanges:
@@ -60,8 +70,8 @@ def to_properties(message: Message) -> pika.BasicProperties:
 def from_wire(routing_key: str | None, properties: pika.BasicProperties, body: bytes) -> tuple[Message, int]:
     """The message, and how often it was handed out before. Whoever published it: no property is taken for granted, nothing raises.
 
-    Dead letters go through the default exchange, so their own routing key comes from `dead_routing_key`, or from the `x-death` of
-    those that the broker itself gave up on.
+    Dead letters go through the default exchange, and so do those that were redriven: their own routing key comes from
+    `dead_routing_key`, or from the `x-death` of those that the broker itself gave up on.
     """
     key = _short(routing_key)
     headers: dict[str, str | int] = {}
@@ -73,8 +83,7 @@ def from_wire(routing_key: str | None, properties: pika.BasicProperties, body: b
             key = _first_routing_key(value) or key
         elif name not in _ADDRESSES:
             headers[_short(name)] = _header(value)
-    if holds_dead_letters(key):
-        key = _short(headers.get("dead_routing_key", key))
+    key = _short(headers.get("dead_routing_key", key))
     message = Message(
         id=_short(properties.message_id),
         routing_key=key,

@@ -18,6 +18,11 @@ class Queue:
     def dead(self) -> str:
         return f"{self.name}.dead"
 
+    @property
+    def discarded(self) -> str:
+        """Where dead letters are kept that somebody has given up on; made when the first is."""
+        return f"{self.name}.discarded"
+
 
 @dataclass(frozen=True, slots=True)
 class Topology:

@@ -12,7 +12,8 @@ from common.observability.context import current
 
 # What every LogRecord has; anything else on it came in through `extra` and belongs into the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+#: For `str.translate`: control characters as people can see them, so that no text steers a terminal or breaks a line.
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 # Loggers that speak of each request or step of start-up: we log requests ourselves.
 _TAMED = {
     "uvicorn": "WARNING",
@@ -70,7 +71,7 @@ class LineFormatter(logging.Formatter):
         time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
         fields = "".join(f" {key}={value}" for key, value in _extra(record).items())
         # What a client sent may be in it: one record stays one line, and the terminal is not steered.
-        text = f"{record.getMessage()}{fields}".translate(_CONTROLS)
+        text = f"{record.getMessage()}{fields}".translate(CONTROLS)
         line = f"{time} {record.levelname:<7} {self._service}: {text}"
         if record.exc_info:
             line += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()

@@ -1,6 +1,8 @@
 """What every broker adapter must do: one suite over each. Subclass `BrokerContract` where a fixture `broker_url` gives an empty one."""
 
+import contextlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -8,12 +10,16 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
+import pika
 import pytest
+from pika.exceptions import UnroutableError
 
 from common.errors import Unavailable
 from common.messaging.connect import connect
-from common.messaging.port import Broker, Burial, Delivery, Message, Subscription
+from common.messaging.port import MOST_TAPPED, Broker, Burial, Delivery, Message, NotEmpty, Subscription, Tap
+from common.messaging.rabbitmq_topology import taps_of
 from common.messaging.topology import Queue, Topology
 from common.testing.waiting import eventually
 
@@ -32,6 +38,14 @@ taken = []
 while len(taken) < int(sys.argv[3]):
     taken += subscription.take(100, 0.0, 5.0)
 print("taken", flush=True)
+time.sleep(600)
+"""
+
+_TAP_AND_HANG = """
+import sys, time
+from common.messaging.connect import connect
+tap = connect(sys.argv[1], "doomed").tap(sys.argv[2])
+print("tapped", flush=True)
 time.sleep(600)
 """
 
@@ -69,6 +83,16 @@ def take(subscription: Subscription, count: int) -> list[Delivery]:
     return taken
 
 
+def tapped(tap: Tap, count: int) -> list[Message]:
+    """Takes exactly so many copies, or fails."""
+    deadline = time.monotonic() + SOON
+    taken: list[Message] = []
+    while len(taken) < count and time.monotonic() < deadline:
+        taken += tap.take(1.0)
+    assert len(taken) == count, f"{len(taken)} of {count} came"
+    return taken
+
+
 def publish(broker: Broker, batch: Sequence[Message], exchange: str = EXCHANGE) -> list[bool]:
     """One batch by a publisher of its own."""
     publisher = broker.publisher()
@@ -100,6 +124,11 @@ class BrokerContract:
         broker = open_broker()
         broker.declare(TOPOLOGY)
         return broker
+
+    @pytest.fixture
+    def is_tapped(self, broker_url: str) -> Callable[[], bool]:
+        """Tells whether there is any tap of EXCHANGE, whoever it belongs to."""
+        return partial(_is_tapped_in_file if broker_url.startswith("sqlite") else _is_tapped_on_rabbitmq, broker_url)
 
     # Publishing
 
@@ -465,3 +494,169 @@ class BrokerContract:
         with ThreadPoolExecutor(8) as pool:
             depths = list(pool.map(lambda _: (broker.ping(), broker.depth(QUEUE.name))[1], range(40)))
         assert depths == [3] * 40
+
+    # Tapping
+
+    def test_a_tap_sees_what_passes_as_it_is_and_takes_it_from_nobody(self, open_broker: Open, broker: Broker) -> None:
+        subscription = broker.subscribe(QUEUE, 10)
+        publish(broker, messages(1, "before"))
+        first, second = broker.tap(EXCHANGE), open_broker().tap(EXCHANGE)
+        batch = messages(3)
+        publish(open_broker(), batch)
+
+        assert tapped(first, 3) == tapped(second, 3) == batch
+        assert first.take(BRIEFLY) == []
+        assert names(take(subscription, 4)) == ["before0", "m0", "m1", "m2"]
+        assert first.missed == second.missed == 0
+
+    def test_a_tap_sees_its_own_exchange_only_and_no_dead_letters(self, broker: Broker) -> None:
+        other = Queue("other", (("elsewhere", "#"),))
+        broker.declare(Topology(("elsewhere",), (other,)))
+        tap = broker.tap(EXCHANGE)
+        publish(broker, messages(1, "elsewhere"), "elsewhere")
+        publish(broker, [message("direct", QUEUE.name)], "")
+        publish(broker, messages(1))
+        subscription = broker.subscribe(QUEUE, 10)
+        subscription.bury([Burial(each, "failed", "") for each in take(subscription, 2)])
+        assert names(tapped(tap, 1)) == ["m0"]
+        assert tap.take(BRIEFLY) == []
+
+    def test_what_only_a_tap_would_take_is_returned(self, broker: Broker) -> None:
+        wanting = Queue("picky", (("choosy", "Room"),))
+        broker.declare(Topology(("choosy",), (wanting,)))
+        tap = broker.tap("choosy")
+        batch = [message("wanted", "Room"), message("unwanted", "Item"), message("also wanted", "Room")]
+        assert publish(broker, batch, "choosy") == [True, False, True]
+        assert names(tapped(tap, 2)) == ["wanted", "also wanted"]
+
+        broker.remove(wanting, with_messages=True)
+        assert publish(broker, batch[:1], "choosy") == [False]
+        assert tap.take(BRIEFLY) == []
+
+    def test_who_waits_at_a_tap_gets_what_is_published_meanwhile(self, open_broker: Open, broker: Broker) -> None:
+        tap = broker.tap(EXCHANGE)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(tap.take, SOON)
+            publish(open_broker(), messages(1))
+            assert names(waiting.result(SOON)) == ["m0"]
+
+    def test_a_tap_may_be_there_before_its_exchange(self, open_broker: Open) -> None:
+        broker = open_broker()
+        tap = broker.tap(EXCHANGE)
+        broker.declare(TOPOLOGY)
+        publish(broker, messages(1))
+        assert names(tapped(tap, 1)) == ["m0"]
+
+    def test_a_tap_that_nobody_reads_drops_the_oldest_and_counts_them(self, broker: Broker) -> None:
+        tap = broker.tap(EXCHANGE)
+        publisher = broker.publisher()
+        batch = messages(1000)
+        for _ in range(MOST_TAPPED // 1000):
+            assert all(publisher.publish(EXCHANGE, batch, SOON))
+        assert all(publisher.publish(EXCHANGE, messages(50, "last"), SOON))
+
+        kept: list[Message] = []
+        while names(kept[-1:]) != ["last49"]:
+            kept += tap.take(SOON)
+        assert len(kept) + tap.missed == MOST_TAPPED + 50
+        assert len(kept) <= MOST_TAPPED or tap.missed == 0
+        assert names(kept[-50:]) == [f"last{position}" for position in range(50)]
+
+    def test_a_closed_tap_is_gone(self, open_broker: Open, broker: Broker) -> None:
+        tap, other = broker.tap(EXCHANGE), open_broker().tap(EXCHANGE)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(tap.take, 60.0)
+            tap.close()
+            assert waiting.result(SOON) == []
+        publish(broker, messages(1))
+        assert names(tapped(other, 1)) == ["m0"]
+        assert tap.take(BRIEFLY) == []
+
+    def test_the_tap_of_a_killed_process_disappears(self, broker: Broker, broker_url: str, is_tapped: Callable[[], bool]) -> None:
+        command = [sys.executable, "-c", _TAP_AND_HANG, broker_url, EXCHANGE]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as doomed:
+            assert doomed.stdout is not None
+            assert doomed.stdout.readline() == "tapped\n"
+            assert publish(broker, messages(3)) == [True] * 3
+            assert is_tapped()
+            doomed.send_signal(signal.SIGKILL)
+
+        def is_gone() -> bool:
+            publish(broker, messages(1))  # it is the publishers who must not fill it for ever
+            return not is_tapped()
+
+        eventually(is_gone)
+        assert broker.depth(QUEUE.name) >= 4
+
+    # Taking away
+
+    def test_what_is_unbound_keeps_what_it_holds_and_gets_no_more(self, broker: Broker) -> None:
+        other = Queue("other", ((EXCHANGE, "#"), (EXCHANGE, "Room")))
+        broker.declare(Topology((EXCHANGE,), (other,)))
+        publish(broker, messages(1))
+        for _ in range(2):
+            broker.unbind(other)
+        publish(broker, messages(2, "later"))
+        subscription = broker.subscribe(Queue(other.name, ()), 10)
+        subscription.ack(take(subscription, 1))
+        assert subscription.take(1, 0.0, BRIEFLY) == []
+        subscription.close()
+
+        broker.declare(Topology((EXCHANGE,), (other,)))
+        publish(broker, messages(1, "again"))
+        eventually(lambda: broker.depth(other.name) == 1)
+
+    def test_a_removed_queue_is_gone_with_its_dead_letters(self, broker: Broker) -> None:
+        for _ in range(2):
+            broker.remove(QUEUE)
+        assert publish(broker, messages(1)) == [False]
+        assert publish(broker, [message("dead", QUEUE.dead), message("alive", QUEUE.name)], "") == [False, False]
+        broker.declare(TOPOLOGY)
+        assert publish(broker, messages(1)) == [True]
+
+    @pytest.mark.parametrize("name", [QUEUE.name, QUEUE.dead, QUEUE.discarded])
+    def test_a_queue_that_holds_messages_is_removed_only_on_demand(self, broker: Broker, name: str) -> None:
+        broker.declare(Topology((), (Queue(QUEUE.discarded, ()),)))
+        publish(broker, [message("precious", name)], "")
+        eventually(lambda: broker.depth(name) == 1)
+        with pytest.raises(NotEmpty, match=f"{name} is not removed: it holds 1 messages"):
+            broker.remove(QUEUE)
+        assert publish(broker, messages(1)) == [True]
+        assert names(broker.browse(name, 1)) == ["precious"]
+
+        broker.remove(QUEUE, with_messages=True)
+        assert [broker.depth(each) for each in (QUEUE.name, QUEUE.dead, QUEUE.discarded)] == [0, 0, 0]
+
+    def test_a_queue_whose_messages_are_in_somebodys_hands_is_not_removed(self, open_broker: Open, broker: Broker) -> None:
+        publish(broker, messages(1))
+        subscription = open_broker().subscribe(QUEUE, 10)
+        held = take(subscription, 1)
+        with pytest.raises(NotEmpty):
+            broker.remove(QUEUE)
+        subscription.ack(held)
+        subscription.close()
+        eventually(lambda: _removed(broker, QUEUE))
+
+
+def _removed(broker: Broker, queue: Queue) -> bool:
+    try:
+        broker.remove(queue)
+    except NotEmpty:
+        return False
+    return True
+
+
+def _is_tapped_in_file(url: str) -> bool:
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        return connection.execute("SELECT 1 FROM tap").fetchone() is not None
+
+
+def _is_tapped_on_rabbitmq(url: str) -> bool:
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        try:
+            channel.basic_publish(taps_of(EXCHANGE), "", b"", mandatory=True)
+        except UnroutableError:
+            return False
+        return True
