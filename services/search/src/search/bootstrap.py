@@ -2,6 +2,8 @@
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from injector import Binder, Injector, inject, singleton
@@ -10,18 +12,25 @@ from common.errors import Unavailable, WrongSetting
 from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.consumer import Consumer
+from common.events.container import Container
 from common.messaging.connect import connect
 from common.messaging.port import Broker
-from common.messaging.topology import SEARCH_ROOMS
+from common.messaging.topology import SEARCH_ROOMS, Queue
 from common.web.app import Application, Module, create_app
 from common.web.health import Check
+from search.adapters.backlog import QueueBacklog
 from search.adapters.elasticsearch import ElasticsearchIndex
-from search.adapters.tantivy import TantivyIndex
+from search.adapters.elasticsearch_generations import ElasticsearchGenerations
+from search.adapters.rooms_export import RoomsExport
+from search.adapters.tantivy_generations import TantivyGenerations
+from search.adapters.tantivy_live import TantivyIndex
+from search.audit import Audit
 from search.config import Config
 from search.domain import Market
 from search.entrypoints.consumer import IndexRooms
 from search.entrypoints.http import SPEC, SearchController
-from search.ports import Clock, Index
+from search.ports import Clock, Exports, Generations, Index
+from search.rebuild import Rebuild, Tell
 from search.use_cases import ApplyChanges, PrepareIndex, ReadDocument, SearchRooms
 
 log = logging.getLogger(__name__)
@@ -37,6 +46,8 @@ def configure(config: Config) -> Module:
 
     def bindings(binder: Binder) -> None:
         binder.bind(Index, to=open_index(config))
+        binder.bind(Generations, to=open_generations(config))
+        binder.bind(Exports, to=RoomsExport(config.rooms_url, Container(Catalogue.load(), "RoomExported")))
         binder.bind(Clock, to=SystemClock())
         binder.bind(Market, to=_market(config))
         binder.bind(Broker, to=connect(config.broker_url, "search"))
@@ -54,6 +65,13 @@ def open_index(config: Config) -> Index:
     return ElasticsearchIndex(config.index_url, config.index_api_key)
 
 
+def open_generations(config: Config) -> Generations:
+    """The generations of the index that INDEX_URL names."""
+    if config.index_url.startswith("tantivy:"):
+        return TantivyGenerations(config.index_url)
+    return ElasticsearchGenerations(config.index_url, config.index_api_key)
+
+
 def http(config: Config, *overrides: Module) -> Application:
     """The API. `overrides` rebind what a test wants to swap."""
     app = create_app(
@@ -68,6 +86,29 @@ def http(config: Config, *overrides: Module) -> Application:
         cors_origins=config.cors_origins,
     )
     return app
+
+
+def audit(injector: Injector) -> Audit:
+    """Of the live generation."""
+    generations = injector.get(Generations)
+    live = next(each.number for each in generations.all() if each.live)
+    return Audit(generations.open(live), injector.get(Exports))
+
+
+@contextmanager
+def rebuilding(injector: Injector, batch: int, tell: Tell) -> Iterator[Rebuild]:
+    """What rebuilds, one at a time among all processes. Raises Held, Unavailable."""
+    broker, codec, clock = injector.get(Broker), injector.get(Codec), injector.get(Clock)
+
+    def consumer(queue: Queue, index: Index) -> Consumer:
+        return Consumer(broker, queue, codec, IndexRooms(ApplyChanges(index), clock), batch=batch)
+
+    hold = broker.hold("search.rebuild")
+    try:
+        backlog = QueueBacklog(broker, consumer)
+        yield Rebuild(injector.get(Generations), injector.get(Exports), backlog, tell, hold.check)
+    finally:
+        hold.free()
 
 
 class Indexer:

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from common.errors import NotFound, Unavailable, WrongSetting
-from search.adapters.tantivy import TantivyIndex
+from search.adapters.tantivy_live import TantivyIndex
 from search.domain import Applied, Document, Query
 from search.ports import Index
 
@@ -21,7 +21,7 @@ OpenIndex = Callable[[str], Index]
 
 _WRITER = """
 import sys, orjson
-from search.adapters.tantivy import TantivyIndex
+from search.adapters.tantivy_live import TantivyIndex
 from search.domain import Document
 index = TantivyIndex(sys.argv[1])
 index.ensure(writing=True)
@@ -100,7 +100,7 @@ def test_a_broken_folder_is_a_wrong_setting_that_names_it(tantivy_url: str, open
 
 _OTHER_USER = """
 import os, sys
-from search.adapters.tantivy import TantivyIndex
+from search.adapters.tantivy_live import TantivyIndex
 from common.errors import WrongSetting
 if os.geteuid() == 0:
     os.setuid(65534)  # permissions do not bind root

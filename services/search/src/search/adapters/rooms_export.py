@@ -1,0 +1,59 @@
+"""What the rooms service keeps, read from its export over HTTP."""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+
+import httpx
+
+from common.errors import Unavailable, WrongSetting
+from common.events.codec import Undecodable
+from common.events.container import Container
+from search.domain import Document
+from search.ports import Exports
+
+#: Ids of one request: its head has to fit.
+_IDS = 100
+#: Seconds; between two pieces of an export the database reads a page.
+_TIMEOUT = httpx.Timeout(60, connect=5)
+
+
+class RoomsExport(Exports):
+    def __init__(self, url: str, container: Container) -> None:
+        """`url` is where the rooms API is. Connects to nothing yet."""
+        self._url, self._container = url, container
+        try:
+            self._client = httpx.Client(base_url=url, timeout=_TIMEOUT)
+        except httpx.InvalidURL as error:
+            raise WrongSetting("ROOMS_URL", f"cannot be used: {error}") from error
+
+    def __call__(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+        if ids is None:
+            yield from self._documents([])
+            return
+        chosen = sorted(ids)
+        for start in range(0, len(chosen), _IDS):
+            yield from self._documents(chosen[start : start + _IDS])
+
+    def _documents(self, ids: list[str]) -> Iterator[Document]:
+        now = datetime.now(UTC)
+        try:
+            with self._client.stream("GET", "/v1.0/rooms/export", params={"id": ids}) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    answer.read()
+                    raise self._unavailable(f"it answered {answer.status_code} {answer.text[:200]}")
+                for datum in self._container.read(answer.iter_raw()):
+                    yield Document.of(
+                        datum["id"],
+                        datum["version"],
+                        datum["room"],
+                        traceparent=datum["traceparent"],
+                        request_id=datum["request_id"],
+                        now=now,
+                    )
+        except httpx.HTTPError as error:
+            raise self._unavailable(str(error) or type(error).__name__) from error
+        except Undecodable as error:
+            raise self._unavailable(f"its export cannot be read: {error.reason}") from error
+
+    def _unavailable(self, reason: str) -> Unavailable:
+        return Unavailable(f"the rooms API at {self._client.base_url}", reason)
