@@ -29,6 +29,10 @@ import: .venv/.run ## import a file into the running stack: `make import FILE=sa
 events: .venv/.run ## show what happens, as it happens: `make events ARGS="--type RoomUpdated"`
 	@ARGS='$(subst ','\'',$(ARGS))' .venv/bin/python tools/events.py
 
+.PHONY: lineage
+lineage: .venv/.run ## how a listing went from its request into the index: `make lineage ID=…`
+	@ID='$(subst ','\'',$(ID))' .venv/bin/python tools/lineage.py
+
 .PHONY: reset
 reset: .venv/.made ## delete what Atrium keeps in DATA_DIR, and nothing else there
 	@.venv/bin/python tools/reset.py

@@ -39,11 +39,14 @@ EXAMPLES = 10
 #: Formats of our own, of which a generator knows nothing; some as long as they may be, or it would look for those for minutes.
 HOSTS = st.from_regex(r"[a-z][a-z0-9]{0,20}(\.[a-z]{2,5})?", fullmatch=True)
 PATHS = st.text(st.characters(categories=["L", "N"]), max_size=40)
+TOKEN = f"rooms/{uuid.UUID(int=7)}@1"
 FORMATS: dict[str, st.SearchStrategy[str]] = {
     "web-address": st.builds("{}://{}/{}".format, st.sampled_from(["http", "https", "HTTPS"]), HOSTS, PATHS)
     | st.sampled_from([2047, 2048]).map(lambda length: "https://rooms.example/".ljust(length, "x")),
     "entity-tags": st.lists(st.integers(1, 3).map('"{}"'.format), min_size=1, max_size=3).map(", ".join)
     | st.sampled_from(["*", '"' + 997 * "x" + '"', '"' + 998 * "x" + '"']),
+    "consistency": st.builds("rooms/{}@{}".format, st.uuids(), st.integers(1, 10**18 - 1))
+    | st.sampled_from([1999, 2000]).map(lambda length: (TOKEN + ",").ljust(length - len(TOKEN)) + TOKEN),
     "lat-lon": st.builds("{},{}".format, st.integers(-90, 90), st.integers(-180, 180)),
     "bounding-box": st.builds(
         "{},{},{},{}".format, st.integers(-180, 180), st.integers(-90, 0), st.integers(-180, 180), st.integers(0, 90)
@@ -70,10 +73,12 @@ BEYOND_THE_DOCUMENT = {
     },
     "/search/rooms": {
         r"(price|monthly_price|property_size)_min": r"must not be greater than",
-        r"radius|sort": r"needs near",
+        r"radius|sort": r"(distance )?needs near",
         r"near|bbox": r"must be l(at|on_min),|there is no latitude|there is no longitude|southern edge",
         r"cursor": r"is not a cursor|was given out for another search",
+        r"Atrium-Consistency": r"must be a list of",
     },
+    "/search/rooms/{room_id}": {r"Atrium-Consistency": r"must be a list of"},
 }
 
 #: Operation → check → why it does not apply.
@@ -175,7 +180,8 @@ def note(event: events.ScenarioFinished, failures: dict[str, str], answers: dict
             if check.failure_info is not None:
                 failure = check.failure_info.failure
                 name = f"{recorder.label}, {event.phase.value}, {check.name}: {failure.title}"
-                failures.setdefault(name, f"{failure.message[:1500]}\n{check.failure_info.code_sample[:1500]}")
+                sample = " ".join(check.failure_info.code_sample.split())  # a value may be padded to its maximum
+                failures.setdefault(name, f"{failure.message[:1500]}\n{sample[:1500]}")
 
 
 def filter_failure(_context: Any, failure: Failure, case: schemathesis.Case, response: Response) -> bool:

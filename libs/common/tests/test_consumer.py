@@ -11,7 +11,7 @@ from common.errors import Unavailable
 from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.consumer import Consumer, Handler, Rejected
-from common.events.envelope import Event, to_message
+from common.events.envelope import Event, from_message, to_message
 from common.messaging.connect import connect
 from common.messaging.port import Broker, Message
 from common.messaging.topology import Queue, Topology
@@ -60,12 +60,14 @@ class Recorder(Handler):
     def __init__(self, react: Callable[[Sequence[Event]], dict[str, Rejected]] = lambda _: {}) -> None:
         self.applied: list[str] = []
         self.calls: list[int] = []
+        self.deliveries: list[int] = []
         self.react = react
 
     def apply(self, events: Sequence[Event]) -> Sequence[Rejected | None]:
         self.calls.append(len(events))
         rejected = self.react(events)
         answers = [rejected.get(event.subject) for event in events]
+        self.deliveries += [event.deliveries for event in events]
         self.applied += [event.subject for event, answer in zip(events, answers, strict=True) if answer is None]
         return answers
 
@@ -178,3 +180,32 @@ def test_told_to_stop_while_waiting_it_gives_everything_back(broker):
     handler = Recorder()
     with in_background(consumer(broker, handler).run):
         eventually(lambda: len(handler.applied) == 5)
+    assert max(handler.deliveries) == 2, "it says how often it was handed out"
+
+
+def test_the_log_tells_which_events_were_applied_but_not_of_heartbeats(broker, caplog):
+    caplog.set_level("INFO", "common.events.consumer")
+    data = {"source": "rooms", "at": NOW}
+    beat = to_message(
+        id=str(uuid7()),
+        source="/rooms",
+        type="Heartbeat",
+        subject="rooms",
+        sequence=0,
+        time=NOW,
+        dataschema="",
+        traceparent="",
+        request_id="",
+        body=CODEC.encode("Heartbeat", data),
+    )
+    room, refused = deleted(), deleted()
+    publish(broker, [beat, room, refused])
+    unwanted = str(refused.headers["cloudEvents_subject"])
+    with in_background(consumer(broker, Recorder(lambda _: {unwanted: Rejected("rejected", "no")})).run):
+        eventually(lambda: drained(broker) and broker.depth(QUEUE.dead) == 1)
+    assert [event for record in caplog.records for event in getattr(record, "events", [])] == [room.id]
+
+
+@pytest.mark.parametrize(("header", "attempts"), [(3, 3), (0, 1), ("x", 1), (2**40, 2**31 - 1)])
+def test_attempts_that_make_no_sense_are_no_reason_to_refuse_an_event(header, attempts):
+    assert from_message(deleted(cloudEvents_attempts=header), CODEC).attempts == attempts

@@ -138,6 +138,15 @@ def test_people_get_a_readable_line(log: io.StringIO) -> None:
     assert log.getvalue().endswith("two\\x0alines \\x1b[31m\n")
 
 
+def test_of_a_list_people_get_the_length_and_machines_all_of_it(log: io.StringIO) -> None:
+    for as_json in (False, True):
+        configure_logging("toys", "info", json=as_json, stream=log)
+        logging.getLogger("shop").info("sold", extra={"toys": ["a", "b"]})
+    for_people, for_machines = log.getvalue().splitlines()
+    assert for_people.endswith("toys: sold toys=2")
+    assert json.loads(for_machines)["toys"] == ["a", "b"]
+
+
 def test_chatty_loggers_are_tamed_and_configuring_twice_does_not_double(log: io.StringIO) -> None:
     configure_logging("toys", stream=log)
     configure_logging("toys", stream=log)

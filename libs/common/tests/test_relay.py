@@ -13,6 +13,7 @@ from common.db.doorbell import Doorbell, doorbell
 from common.db.engine import open_engine, transaction
 from common.db.versioned import outbox_table
 from common.errors import Unavailable
+from common.events import relay
 from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.envelope import from_message
@@ -179,7 +180,7 @@ def test_a_heartbeat_does_not_vouch_for_what_another_relay_still_holds(side):
     side.write(3)  # dated NOW, which is long ago
     with in_background(side.relay().run):
         eventually(lambda: any(message.routing_key == "Heartbeat" for message in side.broker.browse(QUEUE.name, 10)))
-    (beat,) = [message for message in side.broker.browse(QUEUE.name, 10) if message.routing_key == "Heartbeat"]
+    beat, *_ = [message for message in side.broker.browse(QUEUE.name, 10) if message.routing_key == "Heartbeat"]
     assert from_message(beat, CODEC).data["at"] == NOW
 
 
@@ -199,3 +200,64 @@ def test_a_batch_larger_than_the_outbox_passes_when_nothing_waits(side):
     gate.admit(25)
     with pytest.raises(Unavailable):
         gate.admit(1)
+
+
+def test_only_attempts_that_failed_are_counted_and_each_message_says_which_it_is(side, monkeypatch):
+    contrary = Contrary(side.broker.publisher(), ["away", "returns-odd"])
+    monkeypatch.setattr(side.broker, "publisher", lambda: contrary)
+    ids = side.write(3)
+    with in_background(side.relay().run):
+        eventually(lambda: side.pending() == 0)
+        ids += side.write()
+        eventually(lambda: side.pending() == 0)
+    attempts = {message.headers["cloudEvents_subject"]: message.headers["cloudEvents_attempts"] for message in side.received()}
+    assert [attempts[id] for id in ids] == [2, 3, 2, 1]
+    assert [from_message(message, CODEC).attempts for message in side.received()] == [2, 2, 3, 1]
+
+
+def test_a_change_is_followed_by_a_heartbeat_that_vouches_for_it_but_never_by_a_flood(side, monkeypatch):
+    monkeypatch.setattr(relay, "HEARTBEATS", 3600.0)  # none but the first comes by itself
+    monkeypatch.setattr(relay, "NEWS", 0.05)
+    monkeypatch.setattr(relay, "LOOK", 0.06)
+    idle: list[float] = []
+    wait = side.bell.wait
+    monkeypatch.setattr(side.bell, "wait", lambda timeout: (wait(timeout), idle.append(timeout)))
+
+    def beats() -> list[datetime]:
+        messages = side.broker.browse(QUEUE.name, 1000)
+        return [from_message(each, CODEC).data["at"] for each in messages if each.routing_key == "Heartbeat"]
+
+    with in_background(side.relay().run):
+        eventually(lambda: len(beats()) == 1 and side.pending() == 0)
+        for count in (2, 3):
+            written_at = datetime.now(UTC)
+            side.write(5)
+            eventually(lambda count=count: len(beats()) == count)
+            assert max(beats()) > written_at
+        rounds = len(idle)
+        eventually(lambda: len(idle) > rounds + 4)  # a heartbeat is no change: it is followed by none
+    assert len(beats()) == 3
+
+
+def test_a_heartbeat_does_not_vouch_for_what_is_written_while_it_is_made(side, monkeypatch):
+    class Interrupted(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            monkeypatch.setattr(relay, "datetime", datetime)
+            side.write()  # dated NOW
+            return datetime.now(tz)
+
+    monkeypatch.setattr(relay, "datetime", Interrupted)
+    with in_background(side.relay().run):
+        beats = eventually(lambda: [each for each in side.broker.browse(QUEUE.name, 10) if each.routing_key == "Heartbeat"])
+    assert from_message(beats[0], CODEC).data["at"] == NOW
+
+
+def test_the_log_tells_which_events_were_published(side, caplog):
+    caplog.set_level("INFO", "common.events.relay")
+    ids = side.write(3)
+    with in_background(side.relay().run):
+        eventually(lambda: side.pending() == 0)
+    messages = [message for message in side.received() if message.headers["cloudEvents_subject"] in ids]
+    told = [event for record in caplog.records for event in getattr(record, "events", [])]
+    assert told == [message.id for message in messages]

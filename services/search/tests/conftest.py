@@ -63,6 +63,10 @@ def document(room: MakeRoom) -> MakeDocument:
             room=made,
             trace_id="0af7651916cd43dd8448eb211c80319c",
             request_id="r-1",
+            event_id="e-1",
+            event_time="2026-01-02T03:04:05Z",
+            attempts=1,
+            deliveries=1,
             indexed_at="2026-01-02T03:04:06Z",
         )
 

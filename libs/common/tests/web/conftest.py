@@ -19,6 +19,7 @@ from common.errors import Conflict, Invalid, NotFound, Unavailable
 from common.observability import current
 from common.web import conditions, merge_patch
 from common.web.app import Application, create_app
+from common.web.consistency import still_pending
 from common.web.health import Check
 from common.web.serve import HttpServer, running
 from common.web.streaming import Line, Stream, TooLong, ndjson
@@ -56,7 +57,7 @@ class ToysController:
     toys: Toys
 
     def list_toys(self, limit: int, **given: Any) -> dict[str, Any]:
-        return {"limit": limit, **given}
+        return {"limit": limit, **given, **still_pending(flask.request.environ["asgi.scope"])}
 
     def create_toy(self, body: dict[str, Any]) -> tuple[Any, ...]:
         match body["name"]:

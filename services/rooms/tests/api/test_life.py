@@ -21,6 +21,7 @@ def test_a_room_lives_from_its_publication_to_its_withdrawal(api, listing):
     room = created.json()
     assert created.headers["Location"] == path(room)
     assert created.headers["ETag"] == '"1"'
+    assert created.headers["Atrium-Consistency"] == f"rooms/{room['id']}@1"
     assert created.headers["Content-Type"] == "application/json"
     shown = given | {"currency": "USD", "recurrency": "weekly", "is_visible": True, "monthly_price": 2817, "version": 1}
     assert room | shown == room
@@ -33,6 +34,7 @@ def test_a_room_lives_from_its_publication_to_its_withdrawal(api, listing):
 
     replaced = api.client.put(path(room), json=given | {"price": 10})
     assert (replaced.status_code, replaced.headers["ETag"]) == (200, '"2"')
+    assert replaced.headers["Atrium-Consistency"] == f"rooms/{room['id']}@2"
     assert (replaced.json()["monthly_price"], replaced.json()["created_at"]) == (43, room["created_at"])
     assert replaced.json()["updated_at"] > room["updated_at"]
     assert api.client.get(path(room)).json() == replaced.json()
@@ -40,7 +42,11 @@ def test_a_room_lives_from_its_publication_to_its_withdrawal(api, listing):
     patched = api.client.patch(path(room), json={"is_visible": False})
     assert (patched.status_code, patched.headers["ETag"], patched.json()["is_visible"]) == (200, '"3"', False)
 
-    gone = api.client.delete(path(room))
+    assert patched.headers["Atrium-Consistency"] == f"rooms/{room['id']}@3"
+    assert "Atrium-Consistency" not in api.client.get(path(room)).headers
+
+    gone = api.client.delete(path(room).upper().replace("/V1.0/ROOMS", "/v1.0/rooms"))
+    assert gone.headers["Atrium-Consistency"] == f"rooms/{room['id']}@4"
     assert (gone.status_code, gone.content, "content-type" in gone.headers) == (204, b"", False)
     for answer in (api.client.get(path(room)), api.client.delete(path(room)), api.client.put(path(room), json=given)):
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")

@@ -87,7 +87,7 @@ def test_the_migrations_make_what_the_adapter_expects(database, database_url):
     assert not pending(database.engine, MIGRATIONS)
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    assert migrate(database.engine, MIGRATIONS) == ("0002", "0002")
+    assert migrate(database.engine, MIGRATIONS) == ("0003", "0003")
 
 
 def test_two_may_migrate_at_once(database_url):

@@ -1,4 +1,4 @@
-"""The command line: `search api | consumer | all | migrate | dead … | audit | rebuild`."""
+"""The command line: `search api | consumer | all | migrate | dead … | audit | rebuild | lineage ID`."""
 
 import argparse
 import logging
@@ -22,6 +22,7 @@ from common.process import end_when_told, run
 from common.web.serve import serve
 from search import bootstrap
 from search.config import Config
+from search.entrypoints import lineage
 from search.entrypoints.cli import Reporter, audit_arguments, audit_command, rebuild_arguments, rebuild_command
 from search.ports import Index
 from search.use_cases import PrepareIndex
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "dead": dead_commands(SEARCH_ROOMS, _broker),
         "audit": Command("compare the index with what rooms keeps", _audit, audit_arguments),
         "rebuild": Command("build the index anew beside the live one, and swap them", _rebuild, rebuild_arguments),
+        "lineage": Command("show how a listing went from its request into the index", _lineage, lineage.arguments),
     }
     return run_command("search", "Find room listings.", commands, argv)
 
@@ -96,6 +98,16 @@ def _migrate() -> None:
     injector = Injector([bootstrap.configure(load(Config, os.environ))])
     injector.get(PrepareIndex)()
     print("search: the index is ready")
+
+
+def _lineage(arguments: argparse.Namespace) -> int:
+    config = load(Config, os.environ)
+    injector = Injector([bootstrap.configure(config)])
+    try:
+        return lineage.run(injector.get(lineage.TraceListing), arguments, config.data_dir)
+    finally:
+        injector.get(Broker).close()
+        injector.get(Index).close()
 
 
 if __name__ == "__main__":

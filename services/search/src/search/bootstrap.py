@@ -18,9 +18,11 @@ from common.messaging.port import Broker
 from common.messaging.topology import SEARCH_ROOMS, Queue
 from common.web.app import Application, Module, create_app
 from common.web.health import Check
+from common.web.waiting import Consistency
 from search.adapters.backlog import QueueBacklog
 from search.adapters.elasticsearch import ElasticsearchIndex
 from search.adapters.elasticsearch_generations import ElasticsearchGenerations
+from search.adapters.rooms_api import RoomsApi
 from search.adapters.rooms_export import RoomsExport
 from search.adapters.tantivy_generations import TantivyGenerations
 from search.adapters.tantivy_live import TantivyIndex
@@ -29,7 +31,8 @@ from search.config import Config
 from search.domain import Market
 from search.entrypoints.consumer import IndexRooms
 from search.entrypoints.http import SPEC, SearchController
-from search.ports import Clock, Exports, Generations, Index
+from search.entrypoints.lineage import TraceListing
+from search.ports import Clock, Exports, Generations, Index, Origin
 from search.rebuild import Rebuild, Tell
 from search.use_cases import ApplyChanges, PrepareIndex, ReadDocument, SearchRooms
 
@@ -48,11 +51,12 @@ def configure(config: Config) -> Module:
         binder.bind(Index, to=open_index(config))
         binder.bind(Generations, to=open_generations(config))
         binder.bind(Exports, to=RoomsExport(config.rooms_url, Container(Catalogue.load(), "RoomExported")))
+        binder.bind(Origin, to=RoomsApi(config.rooms_url))
         binder.bind(Clock, to=SystemClock())
         binder.bind(Market, to=_market(config))
         binder.bind(Broker, to=connect(config.broker_url, "search"))
         binder.bind(Codec, to=Codec(Catalogue.load()))
-        for each in (ApplyChanges, SearchRooms, ReadDocument, PrepareIndex, IndexRooms, SearchController):
+        for each in (ApplyChanges, SearchRooms, ReadDocument, PrepareIndex, IndexRooms, SearchController, TraceListing):
             binder.bind(each, to=inject(each), scope=singleton)
 
     return bindings
@@ -84,6 +88,9 @@ def http(config: Config, *overrides: Module) -> Application:
             Check("broker", lambda: app.injector.get(Broker).ping(), required=False),
         ],
         cors_origins=config.cors_origins,
+        consistency=Consistency(
+            operations=frozenset({"search", "read"}), versions={"rooms": lambda ids: app.injector.get(Index).versions(ids)}
+        ),
     )
     return app
 

@@ -29,12 +29,12 @@ class Config:
         default=lambda so_far: f"sqlite:///{so_far['data_dir']}/broker.db",
     )
     rooms_port: int = setting("ROOMS_PORT", default=8001, minimum=1, maximum=65535)
-    rooms_url: str = setting(
+    rooms_url: str = setting(  # where the rooms service is asked about its rooms
         "SEARCH_ROOMS_URL",
         "ROOMS_URL",
         schemes=("http", "https"),
         default=lambda so_far: f"http://127.0.0.1:{so_far['rooms_port']}",
-    )  # where audit and rebuild read the export
+    )
     batch: int = setting("SEARCH_BATCH", default=1000, minimum=1, maximum=10_000)  # events applied together
     default_currency: str = setting("SEARCH_DEFAULT_CURRENCY", "DEFAULT_CURRENCY", default="EUR")  # ISO 4217
     cors_origins: tuple[str, ...] = setting("SEARCH_CORS_ORIGINS", "CORS_ORIGINS", origins=True, default=())

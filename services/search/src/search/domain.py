@@ -14,8 +14,8 @@ FRESH = timedelta(seconds=15)
 #: Entries of a facet that counts values, at most.
 FACET_VALUES = 20
 
-#: Characters that are kept of a request id that someone else chose.
-_REQUEST_ID = 200
+#: Characters that are kept of ids that someone else chose.
+_FOREIGN_ID = 200
 
 FacetName = Literal["provider", "city", "recurrency", "price"]
 #: What an entry of the result is ordered by, then its id: what a cursor holds.
@@ -26,7 +26,8 @@ SortValues = tuple[float | int, str]
 class Document:
     """The state of one room at `version`: the room as its own API shows it, or, once deleted, a tombstone without one.
 
-    `trace_id` and `request_id` name the request that made this version.
+    `trace_id` and `request_id` name the request that made this version; `event_id` and `event_time` (ISO 8601, UTC) its event, which
+    was sent `attempts` times and handed to an indexer `deliveries` times, as far as is known; 0 where nothing is.
     """
 
     id: str
@@ -34,11 +35,26 @@ class Document:
     room: Mapping[str, Any] | None
     trace_id: str = ""
     request_id: str = ""
+    event_id: str = ""
+    event_time: str = ""
+    attempts: int = 0
+    deliveries: int = 0
     indexed_at: str = ""  # ISO 8601, UTC
 
     @classmethod
     def of(
-        cls, id: str, version: int, room: Mapping[str, Any] | None, *, traceparent: str, request_id: str, now: datetime
+        cls,
+        id: str,
+        version: int,
+        room: Mapping[str, Any] | None,
+        *,
+        traceparent: str,
+        request_id: str,
+        event_id: str,
+        event_time: datetime | None,
+        now: datetime,
+        attempts: int = 0,
+        deliveries: int = 0,
     ) -> Self:
         """The document of what rooms tell: `room` as an Avro datum, whose times become text, as the rooms API shows them."""
         shown = None
@@ -49,7 +65,11 @@ class Document:
             version=version,
             room=shown,
             trace_id=traceparent[3:35],  # 00-<trace id>-<span id>-<flags>
-            request_id=request_id[:_REQUEST_ID],
+            request_id=request_id[:_FOREIGN_ID],
+            event_id=event_id[:_FOREIGN_ID],
+            event_time="" if event_time is None else iso(event_time),
+            attempts=attempts,
+            deliveries=deliveries,
             indexed_at=iso(now),
         )
 
@@ -61,6 +81,18 @@ class Document:
     def visible(self) -> bool:
         """Whether searches may show it."""
         return self.room is not None and self.room["is_visible"] is True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What the rooms service keeps of one id: its newest version, and the write that made it, as far as it tells."""
+
+    version: int
+    deleted: bool
+    at: datetime | None = None
+    event_id: str = ""
+    request_id: str = ""
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from search.domain import Document, Generation, Outcome, Page, Query
+from search.domain import Document, Generation, Outcome, Page, Query, Written
 
 
 class Clock(ABC):
@@ -14,6 +14,14 @@ class Clock(ABC):
     @abstractmethod
     def now(self) -> datetime:
         """With time zone UTC."""
+
+
+class Origin(ABC):
+    """The service that owns the rooms. Safe to share between threads."""
+
+    @abstractmethod
+    def written(self, id: str) -> Written:
+        """The newest version under this id, a tombstone's too. Raises NotFound where there never was one, and Unavailable."""
 
 
 class Index(ABC):
@@ -64,12 +72,19 @@ class Index(ABC):
         """The document of this id, visible or not. Raises NotFound, also for a tombstone."""
 
     @abstractmethod
+    def entry(self, id: str) -> Document:
+        """What was applied last under this id, a tombstone too, maybe before searches see it. Raises NotFound."""
+
+    @abstractmethod
     def versions(self, ids: Collection[str]) -> Mapping[str, int]:
-        """The versions of those of these ids that a `search` which begins now goes through: hidden rooms and tombstones too."""
+        """The version of each of these ids that a `search` which begins afterwards sees, tombstones and hidden rooms included.
+
+        Ids that are not there are left out.
+        """
 
     @abstractmethod
     def scan(self) -> Iterator[tuple[str, int]]:
-        """The id and the version of all there is, hidden rooms and tombstones too, ordered by id; in bounded memory.
+        """The id and the version of all there is, tombstones and hidden rooms included, ordered by id; in bounded memory.
 
         As it was when the first was asked for.
         """

@@ -108,6 +108,10 @@ def test_an_indexed_room_is_read_with_its_version_and_trace(served: tuple[httpx.
         "room": room.room,
         "trace_id": room.trace_id,
         "request_id": "r-1",
+        "event_id": "e-1",
+        "event_time": "2026-01-02T03:04:05Z",
+        "attempts": 1,
+        "deliveries": 1,
         "indexed_at": "2026-01-02T03:04:06Z",
     }
     assert served[0].get(f"/v1.0/search/rooms/{room.id.upper()}").json()["id"] == room.id
@@ -398,3 +402,46 @@ def unused_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
+
+
+def _waiting(served: tuple[httpx.Client, Index], path: str, *tokens: str, **headers: str) -> httpx.Response:
+    return served[0].get(path, headers={"Atrium-Consistency": ", ".join(tokens), **headers})
+
+
+def test_a_search_waits_for_what_was_written(served: tuple[httpx.Client, Index], document: Make) -> None:
+    room, hidden, gone, late = document(), document(is_visible=False), document(), document()
+    served[1].apply([room, hidden, Document(id=gone.id, version=2, room=None)])
+    written = [f"rooms/{room.id}@1", f"rooms/{hidden.id}@1", f"rooms/{gone.id}@2"]
+    answer = _waiting(served, "/v1.0/search/rooms", *written, Prefer="wait=10")
+    assert answer.headers["Preference-Applied"] == "wait=10"
+    assert answer.json()["index"]["pending"] == []
+    assert [hit["id"] for hit in answer.json()["hits"]] == [room.id]
+
+    not_yet = f"rooms/{late.id}@1"
+    assert _waiting(served, "/v1.0/search/rooms", *written, not_yet).json()["index"]["pending"] == [not_yet]
+    assert _waiting(served, f"/v1.0/search/rooms/{late.id}", not_yet, Prefer="wait=1").status_code == 404
+    served[1].apply([late])
+    read = _waiting(served, f"/v1.0/search/rooms/{late.id}", not_yet, Prefer="wait=10")
+    assert (read.status_code, read.json()["id"], read.json()["index"]) == (200, late.id, {"pending": []})
+
+
+def test_a_malformed_token_is_a_400_that_names_the_header(served: tuple[httpx.Client, Index], document: Make) -> None:
+    for path in ("/v1.0/search/rooms", f"/v1.0/search/rooms/{document().id}"):
+        for token in ("7", f"items/{document().id}@1"):
+            answer = _waiting(served, path, token)
+            assert answer.status_code == 400
+            assert [(error["in"], error["name"]) for error in answer.json()["errors"]] == [("header", "Atrium-Consistency")]
+
+
+def test_while_the_index_is_away_nobody_waits_for_it(document: Make) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens
+        environ = {"INDEX_URL": f"http://127.0.0.1:{taken.getsockname()[1]}", "BROKER_URL": "amqp://127.0.0.1:1/"}
+        app = bootstrap.http(load(Config, environ))
+        with running(app) as server, httpx.Client(base_url=server.url, timeout=20) as client:
+            headers = {"Atrium-Consistency": f"rooms/{document().id}@1", "Prefer": "wait=10"}
+            answer = client.get("/v1.0/search/rooms", headers=headers)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+            assert answer.elapsed < timedelta(seconds=9), "it waits for nobody"
+        app.injector.get(Index).close()
+        app.injector.get(Broker).close()

@@ -122,13 +122,16 @@ def test_a_room_is_indexed_as_its_api_shows_it_with_its_trace(
     injector: Injector, publish: Callable[..., None], consuming: None
 ) -> None:
     data = _data()
-    publish(_event("RoomCreated", data))
+    event = _event("RoomCreated", data)
+    publish(event)
     index = injector.get(Index)
     _wait(lambda: _version(index, data["id"]) == 1)
     found = index.get(data["id"])
     shown = data | {"created_at": "2026-01-02T03:04:05.000006Z", "updated_at": "2026-01-02T03:04:06.000006Z"}
     assert found.room == shown
     assert (found.trace_id, found.request_id) == ("0af7651916cd43dd8448eb211c80319c", "r-7")
+    assert (found.event_id, found.event_time) == (event.id, "2026-01-02T03:04:05.000006Z")
+    assert (found.attempts, found.deliveries) == (1, 1)
 
 
 def test_events_in_any_order_lead_to_the_last_state(injector: Injector, publish: Callable[..., None], consuming: None) -> None:
@@ -186,6 +189,12 @@ class _Refuses(Index):
         raise NotImplementedError
 
     def get(self, id: str) -> Document:
+        raise NotImplementedError
+
+    def entry(self, id: str) -> Document:
+        raise NotImplementedError
+
+    def versions(self, ids: Any) -> dict[str, int]:
         raise NotImplementedError
 
     def count(self) -> int:

@@ -223,3 +223,38 @@ def test_threads_may_write_and_read_at_once(index: Index, document: Make) -> Non
 
 def test_an_index_that_is_there_answers(index: Index) -> None:
     index.ping()
+
+
+def test_versions_are_those_that_searches_see(index: Index, document: Make, eventually: Eventually) -> None:
+    visible, hidden, gone, unknown = document(), document(is_visible=False), document(), document()
+    index.apply([visible, hidden, _deleted(gone)])
+    ids = [each.id for each in (visible, hidden, gone, unknown)]
+    eventually(lambda: index.versions(ids) == {visible.id: 1, hidden.id: 1, gone.id: 2}, "not every version is seen")
+    index.apply([_next(visible, 5, name="new")])
+    eventually(lambda: index.versions([visible.id]) == {visible.id: 6}, "the new version is not seen")
+    assert index.search(Query()).hits[0].version == 6
+    assert index.versions([]) == {}
+
+
+def test_what_versions_promise_the_next_search_finds(index: Index, document: Make) -> None:
+    for _ in range(20):
+        made = document(name="Promised")
+        index.apply([made])
+        while made.id not in index.versions([made.id]):
+            pass
+        assert made.id in {hit.id for hit in index.search(Query(limit=100)).hits}
+
+
+def test_thousands_of_versions_are_told_at_once(index: Index, document: Make, fill: Fill) -> None:
+    made = fill(*(document() for _ in range(2_500)))
+    assert index.versions([each.id for each in made]) == {each.id: 1 for each in made}
+
+
+def test_an_entry_is_read_back_as_it_was_applied_a_tombstone_too(index: Index, document: Make) -> None:
+    event = {"event_id": "e-1", "event_time": "2026-01-02T03:04:05Z", "attempts": 2, "deliveries": 3}
+    living = replace(document(), **event)
+    gone = _deleted(replace(document(), **event))
+    index.apply([living, gone])
+    assert [index.entry(living.id), index.entry(gone.id)] == [living, gone]
+    with pytest.raises(NotFound):
+        index.entry(document().id)

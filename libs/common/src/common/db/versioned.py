@@ -25,7 +25,10 @@ Row = Mapping[str, Any]
 
 
 def outbox_table(metadata: MetaData) -> Table:
-    """The events that wait for the relay, already encoded; `id` orders them, `time` counts microseconds since 1970."""
+    """The events that wait for the relay, already encoded; `id` orders them, `time` counts microseconds since 1970.
+
+    `attempts` counts how often it was published in vain.
+    """
     return Table(
         "outbox",
         metadata,
@@ -38,6 +41,7 @@ def outbox_table(metadata: MetaData) -> Table:
         Column("traceparent", String(64), nullable=False),
         Column("request_id", String(128), nullable=False),
         Column("body", LargeBinary, nullable=False),
+        Column("attempts", Integer, nullable=False, server_default="0"),
         sqlite_autoincrement=True,
     )
 

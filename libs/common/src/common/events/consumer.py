@@ -10,7 +10,7 @@ from common.backoff import Backoff
 from common.errors import Unavailable
 from common.events.catalogue import UnknownSchema
 from common.events.codec import Codec, Undecodable
-from common.events.envelope import Event, from_message
+from common.events.envelope import HEARTBEAT, Event, from_message
 from common.messaging.port import Broker, Burial, Delivery, Subscription
 from common.messaging.topology import Queue
 
@@ -68,7 +68,7 @@ class Consumer:
         readable: list[tuple[Delivery, Event]] = []
         for delivery in deliveries:
             try:
-                readable.append((delivery, from_message(delivery.message, self._codec)))
+                readable.append((delivery, from_message(delivery.message, self._codec, delivery.attempts + 1)))
             except UnknownSchema as error:
                 burials.append(Burial(delivery, "unknown-schema", str(error)))
             except Undecodable as error:
@@ -99,6 +99,11 @@ class Consumer:
         done = [delivery for (delivery, _), answer in zip(readable, answers, strict=True) if answer is None]
         if done:
             subscription.ack(done)
+        applied = [
+            event.id for (_, event), answer in zip(readable, answers, strict=True) if answer is None and event.type != HEARTBEAT
+        ]
+        if applied:
+            log.info("applied", extra={"events": applied, "queue": self._queue.name})
         burials = [
             Burial(delivery, answer.reason, answer.detail)
             for (delivery, _), answer in zip(readable, answers, strict=True)

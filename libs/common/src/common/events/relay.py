@@ -3,24 +3,25 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, select
+from sqlalchemy import Connection, Delete, Engine, Row, Table, Update, delete, func, insert, select, update
 
 from common.backoff import Backoff
 from common.db.doorbell import Doorbell
 from common.db.engine import transaction
 from common.errors import Unavailable
 from common.events.codec import Codec
-from common.events.envelope import to_message
+from common.events.envelope import HEARTBEAT, to_message
 from common.events.outbox import EPOCH, MICROSECOND, outbox_row
 from common.messaging.port import Broker, Message, Publisher
 from common.messaging.topology import Topology
 
 log = logging.getLogger(__name__)
 
-#: Seconds: between heartbeats, for a batch to be confirmed, to flush when told to stop.
-HEARTBEAT, CONFIRM, FLUSH = 5.0, 10.0, 3.0
+#: Seconds: between heartbeats, and where there is something new to say; for a batch to be confirmed; to flush when told to stop.
+HEARTBEATS, NEWS, CONFIRM, FLUSH = 5.0, 1.0, 10.0, 3.0
 #: How long a relay that hears no doorbell sleeps before it looks by itself.
 LOOK = 1.0
 
@@ -44,7 +45,8 @@ class Relay:
         self._broker, self._topology, self._exchange = broker, topology, exchange
         self._codec, self._window = codec, window
         self._beat = float("-inf")
-        is_heartbeat = outbox.c.type == "Heartbeat"
+        self._news = False  # whether all that was written has been published, and no heartbeat has told so yet
+        is_heartbeat = outbox.c.type == HEARTBEAT
         self._oldest = select(is_heartbeat, func.min(outbox.c.time)).group_by(is_heartbeat)
 
     def run(self, stop: threading.Event) -> None:
@@ -87,26 +89,45 @@ class Relay:
         """Publishes up to a window of events. Answers how many were taken, and how many of those are gone from the outbox."""
         if self._engine.dialect.name == "postgresql":
             with transaction(self._engine) as connection:  # other relays skip the rows until this ends
-                return self._relay(connection, connection, publisher)
-        # Holding SQLite's only write lock while the broker thinks would stop every write: take, publish, then delete.
-        with self._engine.connect() as connection:
-            return self._relay(connection, None, publisher)
+                taken, published, failure = self._relay(connection, connection, publisher)
+        else:
+            # Holding SQLite's only write lock while the broker thinks would stop every write: take, publish, then delete.
+            with self._engine.connect() as connection:
+                taken, published, failure = self._relay(connection, None, publisher)
+        if failure is not None:
+            raise failure
+        return taken, published
 
-    def _relay(self, reading: Connection, deleting: Connection | None, publisher: Publisher) -> tuple[int, int]:
+    def _relay(
+        self, reading: Connection, writing: Connection | None, publisher: Publisher
+    ) -> tuple[int, int, Unavailable | None]:
+        """`_round` on these connections; the failure comes as an answer, so that the attempt which failed is counted all the same."""
         waiting = select(self._outbox).order_by(self._outbox.c.id).limit(self._window).with_for_update(skip_locked=True)
         rows = reading.execute(waiting).all()
         if not rows:
-            return 0, 0
-        confirmed = publisher.publish(self._exchange, [self._message(row) for row in rows], CONFIRM)
+            return 0, 0, None
+        failure = None
+        try:
+            confirmed = publisher.publish(self._exchange, [self._message(row) for row in rows], CONFIRM)
+        except Unavailable as error:
+            confirmed, failure = [False] * len(rows), error
         done = [row.id for row, ok in zip(rows, confirmed, strict=True) if ok]
+        left = [row.id for row, ok in zip(rows, confirmed, strict=True) if not ok]
+        changes: list[Delete | Update] = []
         if done:
-            published = delete(self._outbox).where(self._outbox.c.id.in_(done))
-            if deleting is not None:
-                deleting.execute(published)
-            else:
-                with transaction(self._engine) as connection:
-                    connection.execute(published)
-        return len(rows), len(done)
+            changes.append(delete(self._outbox).where(self._outbox.c.id.in_(done)))
+        if left:
+            changes.append(update(self._outbox).where(self._outbox.c.id.in_(left)).values(attempts=self._outbox.c.attempts + 1))
+        if writing is not None:
+            _execute(writing, changes)
+        else:
+            with transaction(self._engine) as connection:
+                _execute(connection, changes)
+        told = [row.event_id for row, ok in zip(rows, confirmed, strict=True) if ok and row.type != HEARTBEAT]
+        if told:
+            self._news = len(told) < self._window  # behind a full window there is more
+            log.info("published", extra={"events": told, "exchange": self._exchange})
+        return len(rows), len(done), failure
 
     def _message(self, row: Row[tuple[object, ...]]) -> Message:
         return to_message(
@@ -120,25 +141,27 @@ class Relay:
             traceparent=row.traceparent,
             request_id=row.request_id,
             body=row.body,
+            attempts=row.attempts + 1,
         )
 
     def _heartbeat(self) -> None:
-        """Every few seconds one row that says up to when all that was written has been published.
+        """Every few seconds one row that says up to when all that was written has been published; sooner after a change.
 
         That is the oldest event which still waits, for another relay may hold it: rows only go once they are confirmed.
         """
-        if time.monotonic() - self._beat < HEARTBEAT:
+        if time.monotonic() - self._beat < (NEWS if self._news else HEARTBEATS):
             return
+        now = datetime.now(UTC)  # before the look: what is acknowledged in between is newer
         with self._engine.connect() as connection:
             oldest = {bool(is_heartbeat): at for is_heartbeat, at in connection.execute(self._oldest)}
         self._beat = time.monotonic()
         if True in oldest:  # the last one still waits: one is enough
             return
-        now = datetime.now(UTC)
+        self._news = False
         at = min(now, EPOCH + oldest[False] * MICROSECOND) if False in oldest else now
         row = outbox_row(
             self._codec,
-            type="Heartbeat",
+            type=HEARTBEAT,
             subject=self._exchange,
             sequence=0,
             time=now,
@@ -146,3 +169,8 @@ class Relay:
         )
         with transaction(self._engine) as connection:
             connection.execute(insert(self._outbox).values(**row))
+
+
+def _execute(connection: Connection, changes: Sequence[Delete | Update]) -> None:
+    for change in changes:
+        connection.execute(change)

@@ -69,7 +69,9 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        fields = "".join(f" {key}={value}" for key, value in _extra(record).items())
+        # Of a list, as of a batch's ids, people read how long it is.
+        extra = {key: len(value) if isinstance(value, list) else value for key, value in _extra(record).items()}
+        fields = "".join(f" {key}={value}" for key, value in extra.items())
         # What a client sent may be in it: one record stays one line, and the terminal is not steered.
         text = f"{record.getMessage()}{fields}".translate(CONTROLS)
         line = f"{time} {record.levelname:<7} {self._service}: {text}"

@@ -27,6 +27,7 @@ from common.web.routing import Routes
 from common.web.streaming import STOPPING, Stream
 from common.web.threads import Workers
 from common.web.views import Views
+from common.web.waiting import Consistency, Waits
 
 Module = Callable[[Binder], None]
 
@@ -65,12 +66,14 @@ def create_app(
     security_map: Mapping[str, Any] | None = None,
     version: str = "",
     threads: int = 16,
+    consistency: Consistency | None = None,
 ) -> Application:
     """Builds the application; the injector makes `controller`, whose methods are the operations by operationId.
 
     `modules` are `configure(binder)` functions, later ones override; `views` registers plain Flask views, which may have
     injected arguments; `location` gives the path of a listing for the Location of a 409; `problems` adds domain errors to the
-    table; `security_map` is connexion's; `body_limit` is in bytes; `threads` is how many handlers run at a time.
+    table; `security_map` is connexion's; `body_limit` is in bytes; `threads` is how many handlers run at a time;
+    `consistency` names the operations that wait for what was written.
     Raises connexion's InvalidSpecification, ResolverError or ValueError for a document that is broken, an operation that has
     no method or does not fit it, or a schema that cannot be compiled: a service that cannot work does not start.
     """
@@ -85,7 +88,8 @@ def create_app(
     bodies = BodyBudget(body_limit)
     plain = Views(app, workers, bodies)
 
-    gateway = Gateway(app, bodies, workers, injector, streams)
+    waits = None if consistency is None else Waits(consistency)
+    gateway = Gateway(app, bodies, workers, injector, streams, waits)
     # Routing, exceptions, validation and Swagger UI are done elsewhere; see docs/adr.
     stack = ConnexionMiddleware(gateway, middlewares=[SecurityMiddleware, ContextMiddleware], specification_dir=spec.parent)
     stack.add_api(

@@ -14,6 +14,7 @@ from common.web.problems import Problem
 from common.web.threads import Workers
 
 OPERATION = "atrium.operation"  # in the WSGI environ: the Call that was routed
+ANSWER_HEADERS = "atrium.answer_headers"  # in the scope: a list to which all may add what the answer carries, whoever gives it
 BODY_TIMEOUT = 30.0  # seconds a body may take to arrive
 _DRAIN_BYTES, _DRAIN_SECONDS = 16 * 1024 * 1024, 2.0
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from starlette.types import Scope
 
 # What a page may read and send beyond the few headers browsers allow anyway.
-_EXPOSED = b"ETag, Link, Location, Retry-After, X-Request-Id"
-_ALLOWED = b"Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Traceparent, X-Request-Id"
+_EXPOSED = b"Atrium-Consistency, ETag, Link, Location, Preference-Applied, Retry-After, X-Request-Id"
+_ALLOWED = b"Atrium-Consistency, Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Prefer, Traceparent, X-Request-Id"
 _SECONDS = b"600"
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.observability.context import begin, use
-from common.web.bridge import Disconnected, drain
+from common.web.bridge import ANSWER_HEADERS, Disconnected, drain
 from common.web.cors import Cors
 from common.web.problems import Problem, ProblemTable
 from common.web.routing import Routes
@@ -110,6 +110,7 @@ class _Exchange:
             (b"x-content-type-options", b"nosniff"),
             *cors.headers(origin),
         ]
+        scope[ANSWER_HEADERS] = self._more
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

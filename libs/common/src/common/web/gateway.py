@@ -20,6 +20,7 @@ from common.web.operations import Call, Operation, api_keys, unique_parameters
 from common.web.parameters import Parameters
 from common.web.streaming import PARAMETERS, Stream
 from common.web.threads import Workers
+from common.web.waiting import Waits
 
 
 class ControllerResolver(Resolver):  # type: ignore[misc]
@@ -50,12 +51,19 @@ class Gateway(SpecMiddleware):  # type: ignore[misc]
     """Hands a request that passed security to its stream, or with its whole body to Flask in a thread."""
 
     def __init__(
-        self, app: flask.Flask, bodies: BodyBudget, workers: Workers, injector: Injector, streams: Sequence[Stream]
+        self,
+        app: flask.Flask,
+        bodies: BodyBudget,
+        workers: Workers,
+        injector: Injector,
+        streams: Sequence[Stream],
+        waits: Waits | None = None,
     ) -> None:
         self._workers = workers
         self._app = app
         self._bodies = bodies
         self._injector = injector
+        self._waits = waits
         self._streams = {(stream.method.lower(), stream.path): stream for stream in streams}
         self._operations: dict[str, Operation] = {}
         self._running: dict[str, tuple[Parameters, ASGIApp]] = {}
@@ -111,6 +119,8 @@ class Gateway(SpecMiddleware):  # type: ignore[misc]
         size = self._bodies.reserve(scope)
         try:
             body = await read_body(receive, size)
+            if self._waits is not None and name in self._waits:
+                await self._waits.wait(scope, receive)
             call = Call(operation, scope["path_params"], body, extensions.get("connexion_context") or {})
             answer = await run_wsgi(self._app, self._workers, scope, body, call)
         finally:

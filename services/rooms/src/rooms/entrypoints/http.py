@@ -10,6 +10,7 @@ from flask import request
 
 from common.errors import Invalid
 from common.web.conditions import etag, expected_versions, not_modified, not_modified_answer
+from common.web.consistency import written
 from common.web.merge_patch import apply
 from common.web.pagination import decode_cursor, encode_cursor, next_link
 from common.web.validation import Schema
@@ -18,6 +19,8 @@ from rooms.ports import Filter
 from rooms.use_cases import ListRooms, PublishRoom, ReadRoom, ReviseRoom, WithdrawRoom
 
 SPEC = Path(__file__).parent / "openapi.yaml"
+#: What this service's listings are called in `Atrium-Consistency`.
+KIND = "rooms"
 Answer = tuple[Any, int, dict[str, str]]
 
 
@@ -37,7 +40,11 @@ class RoomsController:
 
     def create(self, body: dict[str, Any]) -> Answer:
         room = self.publish(Listing.parse(body))
-        return room.shown(), 201, {"ETag": etag(room.version), "Location": location(room.id)}
+        return (
+            room.shown(),
+            201,
+            {"ETag": etag(room.version), "Location": location(room.id), **written(KIND, room.id, room.version)},
+        )
 
     def index(self, limit: int, provider: str | None = None, is_visible: bool | None = None, cursor: str | None = None) -> Answer:
         after = None if cursor is None else _after(cursor)
@@ -52,7 +59,7 @@ class RoomsController:
         room = self.room(_id(room_id))
         if not_modified(request.headers.get("If-None-Match"), room.version):
             return not_modified_answer(room.version)
-        return _answer(room)
+        return room.shown(), 200, {"ETag": etag(room.version)}
 
     def replace(self, room_id: str, body: dict[str, Any]) -> Answer:
         return self._revised(room_id, lambda room: Listing.parse(room.unechoed(body)))
@@ -61,11 +68,12 @@ class RoomsController:
         return self._revised(room_id, lambda room: patched(room, body, self.schema))
 
     def delete(self, room_id: str) -> Answer:
-        self.withdraw(_id(room_id), expected_versions(request.headers.get("If-Match")))
-        return None, 204, {}
+        id = _id(room_id)
+        return None, 204, written(KIND, id, self.withdraw(id, expected_versions(request.headers.get("If-Match"))))
 
     def _revised(self, room_id: str, revision: Callable[[Room], Listing]) -> Answer:
-        return _answer(self.revise(_id(room_id), revision, expected_versions(request.headers.get("If-Match"))))
+        room = self.revise(_id(room_id), revision, expected_versions(request.headers.get("If-Match")))
+        return room.shown(), 200, {"ETag": etag(room.version), **written(KIND, room.id, room.version)}
 
 
 def patched(room: Room, patch: dict[str, Any], schema: Schema) -> Listing:
@@ -78,10 +86,6 @@ def patched(room: Room, patch: dict[str, Any], schema: Schema) -> Listing:
     if errors := schema.errors(document):
         raise Invalid(errors)
     return Listing.parse(document)
-
-
-def _answer(room: Room) -> Answer:
-    return room.shown(), 200, {"ETag": etag(room.version)}
 
 
 def _after(cursor: str) -> str:

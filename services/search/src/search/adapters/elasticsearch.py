@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 import elastic_transport
 import elasticsearch
@@ -51,6 +52,8 @@ class ElasticsearchIndex(Index):
         self._live = generation is None
         self._patient = self._client.options(request_timeout=BULK_TIMEOUT)
         self._patience = Patience(self._client, self._alias)
+        # One copy of the index answers this process: another may not show yet what this one has shown. Processes differ in theirs.
+        self._copy = uuid4().hex
         self._progress: tuple[float, Mapping[str, datetime]] = (float("-inf"), {})
 
     def ensure(self, *, writing: bool) -> None:
@@ -169,7 +172,9 @@ class ElasticsearchIndex(Index):
 
     def _search_once(self, client: elasticsearch.Elasticsearch, body: dict[str, Any]) -> dict[str, Any]:
         with translated():
-            answer: dict[str, Any] = client.search(index=self._name, allow_partial_search_results=False, **body).body
+            answer: dict[str, Any] = client.search(
+                index=self._name, allow_partial_search_results=False, preference=self._copy, **body
+            ).body
         if answer["timed_out"]:
             raise Unavailable(NEIGHBOUR, "the search timed out")
         return answer
@@ -218,12 +223,18 @@ class ElasticsearchIndex(Index):
             return str(self._client.open_point_in_time(index=self._name, keep_alive=_KEPT_ALIVE)["id"])
 
     def get(self, id: str) -> Document:
+        found = self.entry(id)
+        if found.deleted:
+            raise NotFound(id)
+        return found
+
+    def entry(self, id: str) -> Document:
         try:
             with translated():
                 found = self._client.get(index=self._name, id=id)["_source"]
         except Missing:
             raise NotFound(id) from None
-        if found.get("deleted", True):
+        if "version" not in found:  # a progress document
             raise NotFound(id)
         return document(found)
 

@@ -29,6 +29,10 @@ MAPPINGS: dict[str, Any] = {
         "room": {"type": "object", "enabled": False},  # as it is shown
         "trace_id": _KEYWORD,
         "request_id": _KEYWORD,
+        "event_id": _KEYWORD,
+        "event_time": {"type": "date"},
+        "attempts": {"type": "integer"},
+        "deliveries": {"type": "integer"},
         "indexed_at": {"type": "date"},
         "name": _WORDS,
         "place": _WORDS,
@@ -78,6 +82,10 @@ def source(document: Document, fields: Fields | None) -> dict[str, Any]:
         "room": document.room,
         "trace_id": document.trace_id,
         "request_id": document.request_id,
+        "event_id": document.event_id,
+        "event_time": document.event_time or None,
+        "attempts": document.attempts,
+        "deliveries": document.deliveries,
         "indexed_at": document.indexed_at or None,
     }
     if fields is not None:
@@ -94,5 +102,9 @@ def document(source: dict[str, Any]) -> Document:
         room=source["room"],
         trace_id=source["trace_id"],
         request_id=source["request_id"],
+        event_id=source.get("event_id", ""),  # an earlier release did not keep these four
+        event_time=source.get("event_time") or "",
+        attempts=source.get("attempts", 0),
+        deliveries=source.get("deliveries", 0),
         indexed_at=source["indexed_at"] or "",
     )

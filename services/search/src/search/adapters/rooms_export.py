@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 
@@ -42,14 +43,7 @@ class RoomsExport(Exports):
                     answer.read()
                     raise self._unavailable(f"it answered {answer.status_code} {answer.text[:200]}")
                 for datum in self._container.read(answer.iter_raw()):
-                    yield Document.of(
-                        datum["id"],
-                        datum["version"],
-                        datum["room"],
-                        traceparent=datum["traceparent"],
-                        request_id=datum["request_id"],
-                        now=now,
-                    )
+                    yield _document(datum, now)
         except httpx.HTTPError as error:
             raise self._unavailable(str(error) or type(error).__name__) from error
         except Undecodable as error:
@@ -57,3 +51,17 @@ class RoomsExport(Exports):
 
     def _unavailable(self, reason: str) -> Unavailable:
         return Unavailable(f"the rooms API at {self._client.base_url}", reason)
+
+
+def _document(datum: dict[str, Any], now: datetime) -> Document:
+    room = datum["room"]
+    return Document.of(
+        datum["id"],
+        datum["version"],
+        room,
+        traceparent=datum["traceparent"],
+        request_id=datum["request_id"],
+        event_id=datum["event_id"],
+        event_time=datum["deleted_at"] if room is None else room["updated_at"],
+        now=now,
+    )

@@ -110,14 +110,17 @@ class TantivyGeneration(Index):
         return Page(total=total, hits=hits, facets=facets, next=following)
 
     def get(self, id: str) -> Document:
+        document = self.entry(id)
+        if document.deleted:
+            raise NotFound(id)
+        return document
+
+    def entry(self, id: str) -> Document:
         searcher = self._searcher()
         found = searcher.search(self._ask.ids([id]), limit=1, count=False).hits
         if not found:
             raise NotFound(id)
-        document = self._read(searcher, found[0][1])
-        if document.deleted:
-            raise NotFound(id)
-        return document
+        return self._read(searcher, found[0][1])
 
     def versions(self, ids: Collection[str]) -> Mapping[str, int]:
         return self._versions(ids)

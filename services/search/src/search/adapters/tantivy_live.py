@@ -105,6 +105,9 @@ class TantivyIndex(Index):
     def get(self, id: str) -> Document:
         return self._reading(lambda live: live.get(id))
 
+    def entry(self, id: str) -> Document:
+        return self._reading(lambda live: live.entry(id))
+
     def versions(self, ids: Collection[str]) -> Mapping[str, int]:
         return self._reading(lambda live: live.versions(ids))
 

@@ -71,5 +71,15 @@ def _void(source: str, at: datetime, now: datetime) -> Rejected | None:
 
 
 def _document(event: Event, room: Mapping[str, Any] | None, now: datetime) -> Document:
-    id, version = event.data["id"], event.data["version"]
-    return Document.of(id, version, room, traceparent=event.traceparent, request_id=event.request_id, now=now)
+    return Document.of(
+        event.data["id"],
+        event.data["version"],
+        room,
+        traceparent=event.traceparent,
+        request_id=event.request_id,
+        event_id=event.id,
+        event_time=event.time,
+        attempts=event.attempts,
+        deliveries=event.deliveries,
+        now=now,
+    )

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from flask import request
 
+from common.web.consistency import still_pending
 from common.web.pagination import next_link
 from search.domain import Document, FacetName, Query
 from search.entrypoints.parameters import Complaints, after, alternatives, bounds, box, circle, cursor_of, order
@@ -68,13 +69,15 @@ class SearchController:
         headers = {}
         if following is not None:
             headers["Link"] = next_link(request.path, request.query_string.decode(), following)
-        return _shown(answer, following), 200, headers
+        return _shown(answer, following, still_pending(request.environ["asgi.scope"])), 200, headers
 
     def read(self, room_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
-        return _shown_document(self.document(str(UUID(room_id)))), 200, {}
+        shown = _shown_document(self.document(str(UUID(room_id))))
+        pending = still_pending(request.environ["asgi.scope"])
+        return shown | ({"index": pending} if pending else {}), 200, {}
 
 
-def _shown(answer: Answer, following: str | None) -> dict[str, Any]:
+def _shown(answer: Answer, following: str | None, pending: dict[str, list[str]]) -> dict[str, Any]:
     return {
         "total": {"value": answer.page.total, "relation": "eq"},
         "hits": [_shown_hit(each) for each in answer.found],
@@ -86,6 +89,7 @@ def _shown(answer: Answer, following: str | None) -> dict[str, Any]:
             "as_of": answer.freshness.as_of,
             "lag_seconds": answer.freshness.lag_seconds,
             "stale": answer.freshness.stale,
+            **pending,
         },
     }
 
@@ -109,5 +113,9 @@ def _shown_document(document: Document) -> dict[str, Any]:
         "room": document.room,
         "trace_id": document.trace_id,
         "request_id": document.request_id,
+        "event_id": document.event_id,
+        "event_time": document.event_time or None,
+        "attempts": document.attempts,
+        "deliveries": document.deliveries,
         "indexed_at": document.indexed_at,
     }
