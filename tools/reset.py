@@ -15,10 +15,11 @@ from pathlib import Path
 from stack import REPOSITORY, SERVICES, StackError, data_dir, environment
 
 #: Beside the databases: what SQLite keeps there, and the locks of the broker's clients.
-_FILE = re.compile(r"(rooms|broker)\.db(-wal|-shm|-journal)?|broker\.db-holder-[0-9a-f]{32}")
+_FILE = re.compile(r"(rooms|broker)\.db(-wal|-shm|-journal)?|broker\.db-(holder-[0-9a-f]{32}|hold-search\.rebuild)")
 _LOG = re.compile(rf"({'|'.join(service.name for service in SERVICES)})\.log(\.1)?")
-#: One folder of the index for each version of its fields.
-_GENERATION = re.compile(r"rooms-g\d+")
+#: One folder of the index for each generation; beside them, which one is live, and locks.
+_GENERATION = re.compile(r"rooms-g\d+(\.removed)?")
+_INDEX = re.compile(r"live|live\.next|indexer\.lock|writing\.lock")
 
 
 def main() -> int:
@@ -68,6 +69,7 @@ def _made_by_atrium(data: Path) -> Iterator[Path]:
         (data, _FILE, False),
         (data / "logs", _LOG, False),
         (data / "index", _GENERATION, True),
+        (data / "index", _INDEX, False),
     ):
         if folder.is_dir() and (folder == data or not folder.is_symlink()):
             for path in folder.iterdir():

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from search.adapters.elasticsearch import ElasticsearchIndex
-from search.adapters.tantivy import TantivyIndex
+from search.adapters.tantivy_live import TantivyIndex
 from search.domain import Applied, Document, Query
 from search.ports import Index
 

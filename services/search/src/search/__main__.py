@@ -1,10 +1,11 @@
-"""The command line: `search api | consumer | all | migrate | status | dead … | lineage ID`."""
+"""The command line: `search api | consumer | all | migrate | status | dead … | audit | rebuild | lineage ID`."""
 
 import argparse
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 
 from injector import Injector
 
@@ -25,6 +26,7 @@ from common.web.serve import bound, serve
 from search import bootstrap
 from search.config import Config
 from search.entrypoints import lineage
+from search.entrypoints.cli import Reporter, audit_arguments, audit_command, rebuild_arguments, rebuild_command
 from search.ports import Index
 from search.use_cases import PrepareIndex
 
@@ -40,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "status": status_command("search", lambda: bootstrap.status(load(Config, os.environ))),
         "migrate": Command("make the index exist, with the fields of this release", lambda _: _migrate()),
         "dead": dead_commands(SEARCH_ROOMS, _broker),
+        "audit": Command("compare the index with what rooms keeps", _audit, audit_arguments),
+        "rebuild": Command("build the index anew beside the live one, and swap them", _rebuild, rebuild_arguments),
         "lineage": Command("show how a listing went from its request into the index", _lineage, lineage.arguments),
     }
     return run_command("search", "Find room listings.", commands, argv)
@@ -91,6 +95,24 @@ def _broker() -> tuple[Broker, Codec]:
     configure_logging("search", "WARNING", json=False)
     injector = Injector([bootstrap.configure(config)])
     return injector.get(Broker), injector.get(Codec)
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    config = load(Config, os.environ)
+    configure_logging("search", "WARNING", json=False)
+    return audit_command(bootstrap.audit(Injector([bootstrap.configure(config)])), arguments)
+
+
+def _rebuild(arguments: argparse.Namespace) -> int:
+    config = load(Config, os.environ)
+    configure_logging("search", "WARNING", json=False)
+    injector = Injector([bootstrap.configure(config)])
+    with (
+        closing(injector.get(Broker)),
+        Reporter() as reporter,
+        bootstrap.rebuilding(injector, config.batch, reporter.tell) as rebuild,
+    ):
+        return rebuild_command(rebuild, reporter, arguments)
 
 
 def _migrate() -> None:

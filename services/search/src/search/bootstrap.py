@@ -12,9 +12,10 @@ from common.errors import Unavailable, WrongSetting
 from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.consumer import Consumer
+from common.events.container import Container
 from common.messaging.connect import connect
 from common.messaging.port import Broker
-from common.messaging.topology import SEARCH_ROOMS
+from common.messaging.topology import SEARCH_ROOMS, Queue
 from common.observability.logs import Trouble
 from common.observability.metrics import BulkItems, Consumed, Metrics, Reading
 from common.status import Part, Value, queue_part
@@ -23,16 +24,20 @@ from common.web.health import Check
 from common.web.served import Served
 from common.web.waiting import Consistency
 from common.web.worker import worker_app
+from search.adapters.backlog import QueueBacklog
 from search.adapters.elasticsearch import ElasticsearchIndex
+from search.adapters.elasticsearch_generations import ElasticsearchGenerations
 from search.adapters.rooms_api import RoomsApi
-from search.adapters.rooms_http import sum_of_versions
-from search.adapters.tantivy import TantivyIndex
+from search.adapters.tantivy_generations import TantivyGenerations
+from search.adapters.tantivy_live import TantivyIndex
+from search.audit import Audit
 from search.config import Config
 from search.domain import Freshness, Market
 from search.entrypoints.consumer import IndexRooms
 from search.entrypoints.http import SPEC, SearchController
 from search.entrypoints.lineage import TraceListing
-from search.ports import Clock, Index, Origin
+from search.ports import Clock, Exports, Generations, Index, Origin
+from search.rebuild import Rebuild, Tell
 from search.use_cases import ApplyChanges, PrepareIndex, ReadDocument, SearchRooms
 
 log = logging.getLogger(__name__)
@@ -47,14 +52,17 @@ def configure(config: Config) -> Module:
     """The bindings for one configuration. Whatever is opened here connects when it is first used."""
 
     def bindings(binder: Binder) -> None:
-        metrics = Metrics("search", config.metrics_dir)
+        metrics, catalogue = Metrics("search", config.metrics_dir), Catalogue.load()
         binder.bind(Metrics, to=metrics)
         binder.bind(Index, to=open_index(config, BulkItems(metrics)))
-        binder.bind(Origin, to=RoomsApi(config.rooms_url))
+        binder.bind(Generations, to=open_generations(config))
+        rooms = RoomsApi(config.rooms_url, Container(catalogue, "RoomExported"))
+        binder.bind(Exports, to=rooms)
+        binder.bind(Origin, to=rooms)
         binder.bind(Clock, to=SystemClock())
         binder.bind(Market, to=_market(config))
         binder.bind(Broker, to=connect(config.broker_url, "search"))
-        binder.bind(Codec, to=Codec(Catalogue.load()))
+        binder.bind(Codec, to=Codec(catalogue))
         verbs = (ApplyChanges, SearchRooms, ReadDocument, PrepareIndex, TraceListing)
         for each in (*verbs, IndexRooms, SearchController, Consumed):
             binder.bind(each, to=inject(each), scope=singleton)
@@ -67,6 +75,13 @@ def open_index(config: Config, items: BulkItems) -> Index:
     if config.index_url.startswith("tantivy:"):
         return TantivyIndex(config.index_url, items)
     return ElasticsearchIndex(config.index_url, config.index_api_key, items)
+
+
+def open_generations(config: Config) -> Generations:
+    """The generations of the index that INDEX_URL names."""
+    if config.index_url.startswith("tantivy:"):
+        return TantivyGenerations(config.index_url)
+    return ElasticsearchGenerations(config.index_url, config.index_api_key)
 
 
 def http(config: Config, *overrides: Module) -> Application:
@@ -110,7 +125,7 @@ def _gauges(injector: Injector) -> list[Reading]:
 def status(config: Config) -> Iterator[list[Part]]:
     """What `search status` shows: the index, how fresh it is, the queue that feeds it, and what it lacks of the database."""
     injector = Injector([configure(config)])
-    index, broker, clock = injector.get(Index), injector.get(Broker), injector.get(Clock)
+    index, broker, clock, origin = injector.get(Index), injector.get(Broker), injector.get(Clock), injector.get(Origin)
 
     def contents() -> tuple[Value, ...]:
         found = index.contents()
@@ -122,7 +137,7 @@ def status(config: Config) -> Iterator[list[Part]]:
 
     def behind() -> tuple[Value, ...]:
         has = index.contents().versions  # first: what is written between the two looks is missing, not too much
-        return (sum_of_versions(config.rooms_url) - has,)
+        return (origin.versions() - has,)
 
     try:
         yield [
@@ -134,6 +149,29 @@ def status(config: Config) -> Iterator[list[Part]]:
     finally:
         broker.close()
         index.close()
+
+
+def audit(injector: Injector) -> Audit:
+    """Of the live generation."""
+    generations = injector.get(Generations)
+    live = next(each.number for each in generations.all() if each.live)
+    return Audit(generations.open(live), injector.get(Exports))
+
+
+@contextmanager
+def rebuilding(injector: Injector, batch: int, tell: Tell) -> Iterator[Rebuild]:
+    """What rebuilds, one at a time among all processes. Raises Held, Unavailable."""
+    broker, codec, clock = injector.get(Broker), injector.get(Codec), injector.get(Clock)
+
+    def consumer(queue: Queue, index: Index) -> Consumer:
+        return Consumer(broker, queue, codec, IndexRooms(ApplyChanges(index), clock), batch=batch)
+
+    hold = broker.hold("search.rebuild")
+    try:
+        backlog = QueueBacklog(broker, consumer)
+        yield Rebuild(injector.get(Generations), injector.get(Exports), backlog, tell, hold.check)
+    finally:
+        hold.free()
 
 
 class Indexer:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, Self
 
@@ -13,6 +13,9 @@ from search.text import Word
 FRESH = timedelta(seconds=15)
 #: Entries of a facet that counts values, at most.
 FACET_VALUES = 20
+
+#: Characters that are kept of ids that someone else chose.
+_FOREIGN_ID = 200
 
 FacetName = Literal["provider", "city", "recurrency", "price"]
 #: What an entry of the result is ordered by, then its id: what a cursor holds.
@@ -37,6 +40,38 @@ class Document:
     attempts: int = 0
     deliveries: int = 0
     indexed_at: str = ""  # ISO 8601, UTC
+
+    @classmethod
+    def of(
+        cls,
+        id: str,
+        version: int,
+        room: Mapping[str, Any] | None,
+        *,
+        traceparent: str,
+        request_id: str,
+        event_id: str,
+        event_time: datetime | None,
+        now: datetime,
+        attempts: int = 0,
+        deliveries: int = 0,
+    ) -> Self:
+        """The document of what rooms tell: `room` as an Avro datum, whose times become text, as the rooms API shows them."""
+        shown = None
+        if room is not None:
+            shown = {name: iso(value) if isinstance(value, datetime) else value for name, value in room.items()}
+        return cls(
+            id=id,
+            version=version,
+            room=shown,
+            trace_id=traceparent[3:35],  # 00-<trace id>-<span id>-<flags>
+            request_id=request_id[:_FOREIGN_ID],
+            event_id=event_id[:_FOREIGN_ID],
+            event_time="" if event_time is None else iso(event_time),
+            attempts=attempts,
+            deliveries=deliveries,
+            indexed_at=iso(now),
+        )
 
     @property
     def deleted(self) -> bool:
@@ -74,6 +109,23 @@ class Refused:
 
 
 Outcome = Applied | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One of the whole sets of documents that are the index; `documents` counts tombstones too."""
+
+    number: int
+    live: bool
+    documents: int
+
+    @property
+    def name(self) -> str:
+        return generation_name(self.number)
+
+
+def generation_name(number: int) -> str:
+    return f"rooms-g{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +259,11 @@ class Freshness:
         if as_of is None or now - as_of > FRESH:
             return cls(as_of, None)
         return cls(as_of, round((now - as_of).total_seconds(), 3))
+
+
+def iso(at: datetime) -> str:
+    """ISO 8601 in UTC, as all our APIs write times."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def price_bucket(price: int) -> int:

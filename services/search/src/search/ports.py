@@ -1,10 +1,11 @@
 """What the use cases need from the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 
-from search.domain import Contents, Document, Outcome, Page, Query, Written
+from search.domain import Contents, Document, Generation, Outcome, Page, Query, Written
 
 
 class Clock(ABC):
@@ -21,6 +22,10 @@ class Origin(ABC):
     @abstractmethod
     def written(self, id: str) -> Written:
         """The newest version under this id, a tombstone's too. Raises NotFound where there never was one, and Unavailable."""
+
+    @abstractmethod
+    def versions(self) -> int:
+        """The sum of all versions, tombstones' too: it grows by one with every change. Raises Unavailable."""
 
 
 class Index(ABC):
@@ -75,10 +80,17 @@ class Index(ABC):
         """What was applied last under this id, a tombstone too, maybe before searches see it. Raises NotFound."""
 
     @abstractmethod
-    def versions(self, ids: Sequence[str]) -> Mapping[str, int]:
+    def versions(self, ids: Collection[str]) -> Mapping[str, int]:
         """The version of each of these ids that a `search` which begins afterwards sees, tombstones and hidden rooms included.
 
         Ids that are not there are left out.
+        """
+
+    @abstractmethod
+    def scan(self) -> Iterator[tuple[str, int]]:
+        """The id and the version of all there is, tombstones and hidden rooms included, ordered by id; in bounded memory.
+
+        As it was when the first was asked for.
         """
 
     @abstractmethod
@@ -96,3 +108,85 @@ class Index(ABC):
     @abstractmethod
     def close(self) -> None:
         """Lets go of connections and locks."""
+
+
+class Generations(ABC):
+    """The generations of an index. The live one is what an Index searches and writes; it looks which that is each time.
+
+    Any process may look at them; only one at a time may make, hold, swap or remove. Every method raises Unavailable when the index does
+    not answer.
+    """
+
+    @abstractmethod
+    def all(self) -> Sequence[Generation]:
+        """By number. Raises WrongSetting where none is live: nobody made the index exist."""
+
+    @abstractmethod
+    def make(self) -> int:
+        """The number of a new one, empty, which is higher than all others; the live one stays."""
+
+    @abstractmethod
+    def open(self, number: int) -> Index:
+        """This generation, whether live or not, to be written beside whoever else writes to it. Its `ensure` does nothing."""
+
+    @abstractmethod
+    def mark(self) -> int:
+        """What `hold` takes to know which documents the live generation had already."""
+
+    @abstractmethod
+    def hold(self, mark: int) -> AbstractContextManager[Iterable[tuple[str, int]]]:
+        """Within the block nobody writes to the live generation: writers get Unavailable, and come again. Searches go on.
+
+        Gives the id and the version of what has been written to it since `mark()`, and perhaps of more; what was written before the
+        block is durable and found. A process that dies in the block holds nobody up for longer than half a minute.
+        """
+
+    @abstractmethod
+    def swap(self, number: int) -> None:
+        """Makes this the live generation, in one step and for everybody, with all that was written to it being found.
+
+        Only within `hold`; raises Unavailable, and nothing has changed, when that has been broken.
+        """
+
+    @abstractmethod
+    def remove(self, number: int) -> None:
+        """Takes one that is not live away. May be repeated."""
+
+    @abstractmethod
+    def tidy(self) -> None:
+        """Undoes what a process that died has left half done."""
+
+
+class Exports(ABC):
+    """What the rooms service keeps. Any thread may use it."""
+
+    @abstractmethod
+    def __call__(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+        """All of it, or what is kept of these ids, hidden rooms and tombstones too, ordered by id; streamed.
+
+        Each as it is when it is read, at the earliest when the first is asked for. Raises Unavailable, before the first or later.
+        """
+
+
+class Backlog(ABC):
+    """The queue of a generation that is being built: a copy of each event, from `begin` on. One thread at a time may use it."""
+
+    @abstractmethod
+    def begin(self, number: int) -> None:
+        """From now on what is published is kept for this generation. Raises Unavailable."""
+
+    @abstractmethod
+    def draining(self, number: int, into: Index) -> AbstractContextManager[None]:
+        """Within the block what was kept is applied to `into`, by a thread of its own; what is under way at the end is kept."""
+
+    @abstractmethod
+    def waiting(self, number: int) -> int:
+        """How many events wait to be applied, those in hand aside. Raises Unavailable."""
+
+    @abstractmethod
+    def end(self, number: int, *, forget: bool) -> None:
+        """Keeps nothing any more, and leaves nothing behind. May be repeated, and where there was no beginning.
+
+        Unless told to `forget` it hands what it kept over to the live index's own queue, and its dead letters to that one's,
+        each durable there before it is gone here. Raises Unavailable.
+        """

@@ -1,46 +1,28 @@
 """What the rooms service answers over HTTP, read as search needs it; and what is no answer."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
 from typing import Any
 
-import fastavro
-import orjson
 import pytest
 
 from common.errors import NotFound, Unavailable
+from common.events.catalogue import Catalogue
+from common.events.container import Container
 from search.adapters.rooms_api import RoomsApi
 from search.domain import Written
 
 ID = "01938b6e-5f0a-7c1e-8a55-0d6d1f6c2b11"
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
-MICROS = {"type": "long", "logicalType": "timestamp-micros"}
-#: What of an export matters here.
-EXPORTED = {
-    "type": "record",
-    "name": "RoomExported",
-    "fields": [
-        {"name": "id", "type": {"type": "string", "logicalType": "uuid"}},
-        {"name": "version", "type": "long"},
-        {
-            "name": "room",
-            "type": ["null", {"type": "record", "name": "Room", "fields": [{"name": "updated_at", "type": MICROS}]}],
-        },
-        {"name": "deleted_at", "type": ["null", MICROS]},
-        *({"name": name, "type": "string"} for name in ("event_id", "request_id", "traceparent")),
-    ],
-}
 ORIGIN = {"event_id": "e-7", "request_id": "r-7", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+CONTAINER = Container(Catalogue.load(), "RoomExported")
 Answers = dict[str, tuple[int, bytes]]
 
 
 def export(*rows: dict[str, Any]) -> bytes:
-    file = BytesIO()
-    fastavro.writer(file, EXPORTED, [{"room": None, "deleted_at": None} | ORIGIN | row for row in rows], codec="deflate")
-    return file.getvalue()
+    return b"".join(CONTAINER.write({"room": None, "deleted_at": None, "derived": []} | ORIGIN | row for row in rows))
 
 
 @pytest.fixture
@@ -59,7 +41,7 @@ def api() -> Iterator[tuple[RoomsApi, Answers]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,)).start()
-    yield RoomsApi(f"http://127.0.0.1:{server.server_address[1]}/"), answers
+    yield RoomsApi(f"http://127.0.0.1:{server.server_address[1]}", CONTAINER), answers
     server.shutdown()
     server.server_close()
 
@@ -67,8 +49,6 @@ def api() -> Iterator[tuple[RoomsApi, Answers]]:
 def test_the_export_tells_of_the_write_and_of_tombstones(api: tuple[RoomsApi, Answers]) -> None:
     rooms, answers = api
     known: dict[str, Any] = {"event_id": "e-7", "request_id": "r-7", "trace_id": "0af7651916cd43dd8448eb211c80319c"}
-    answers["/v1.0/rooms/export"] = 200, export({"id": ID, "version": 7, "room": {"updated_at": AT}})
-    assert rooms.written(ID) == Written(version=7, deleted=False, at=AT, **known)
     answers["/v1.0/rooms/export"] = 200, export({"id": ID, "version": 8, "deleted_at": AT})
     assert rooms.written(ID) == Written(version=8, deleted=True, at=AT, **known)
     answers["/v1.0/rooms/export"] = 200, export()
@@ -76,32 +56,30 @@ def test_the_export_tells_of_the_write_and_of_tombstones(api: tuple[RoomsApi, An
         rooms.written(ID)
 
 
-def test_without_an_export_the_room_itself_tells_its_version(api: tuple[RoomsApi, Answers]) -> None:
-    rooms, answers = api
-    answers[f"/v1.0/rooms/{ID}"] = 200, orjson.dumps({"version": 7, "updated_at": AT})
-    assert rooms.written(ID) == Written(version=7, deleted=False, at=AT)
-    answers[f"/v1.0/rooms/{ID}"] = 404, b"{}"
-    with pytest.raises(NotFound):
-        rooms.written(ID)
-
-
 @pytest.mark.parametrize(
     "answer",
-    [
-        lambda answers: answers.update({f"/v1.0/rooms/{ID}": (503, b"")}),
-        lambda answers: answers.update({f"/v1.0/rooms/{ID}": (200, b"<html>")}),
-        lambda answers: answers.update({f"/v1.0/rooms/{ID}": (200, b"[]")}),
-        lambda answers: answers.update({"/v1.0/rooms/export": (200, b"<html>")}),
-        lambda answers: answers.update({"/v1.0/rooms/export": (200, export({"id": ID, "version": 7})[:-20])}),
-    ],
-    ids=["down", "a page", "a list", "no export", "half an export"],
+    [(503, b""), (200, b"<html>"), (200, b""), (200, export({"id": ID, "version": 7, "deleted_at": AT})[:-20])],
+    ids=["down", "a page", "nothing", "half an export"],
 )
-def test_what_is_no_answer_is_said(api: tuple[RoomsApi, Answers], answer: Callable[[Answers], None]) -> None:
-    answer(api[1])
-    with pytest.raises(Unavailable):
+def test_an_export_that_is_none_is_said(api: tuple[RoomsApi, Answers], answer: tuple[int, bytes]) -> None:
+    api[1]["/v1.0/rooms/export"] = answer
+    with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1"):
         api[0].written(ID)
 
 
+def test_the_sum_of_versions_is_one_number_or_said_to_be_none(api: tuple[RoomsApi, Answers]) -> None:
+    rooms, answers = api
+    answers["/v1.0/rooms/summary"] = 200, b'{"living": 2, "tombstones": 1, "versions": 9}'
+    assert rooms.versions() == 9
+    for answer in ((503, b""), (200, b"<html>"), (200, b"[]"), (200, b"{}")):
+        answers["/v1.0/rooms/summary"] = answer
+        with pytest.raises(Unavailable):
+            rooms.versions()
+
+
 def test_a_service_that_is_away_is_said() -> None:
+    rooms = RoomsApi("http://127.0.0.1:1", CONTAINER)
     with pytest.raises(Unavailable):
-        RoomsApi("http://127.0.0.1:1").written(ID)
+        rooms.written(ID)
+    with pytest.raises(Unavailable):
+        rooms.versions()

@@ -16,7 +16,7 @@ from tantivy import SchemaBuilder
 
 from common.errors import NotFound, Unavailable, WrongSetting
 from common.testing.waiting import eventually
-from search.adapters.tantivy import TantivyIndex
+from search.adapters.tantivy_live import TantivyIndex
 from search.domain import Applied, Document, Query
 from search.ports import Index
 
@@ -25,7 +25,7 @@ OpenIndex = Callable[[str], Index]
 
 _WRITER = """
 import sys, orjson
-from search.adapters.tantivy import TantivyIndex
+from search.adapters.tantivy_live import TantivyIndex
 from search.domain import Document
 index = TantivyIndex(sys.argv[1])
 index.ensure(writing=True)
@@ -152,7 +152,7 @@ def test_a_folder_with_the_fields_of_another_release_says_how_to_make_the_next_i
 
 _OTHER_USER = """
 import os, sys
-from search.adapters.tantivy import TantivyIndex
+from search.adapters.tantivy_live import TantivyIndex
 from common.errors import WrongSetting
 if os.geteuid() == 0:
     os.setuid(65534)  # permissions do not bind root

@@ -4,14 +4,16 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.errors import Unavailable
 from common.failpoints import failpoint
+from common.file_lock import FileLock
 from common.messaging.declared import Declared, of_queue
 from common.messaging.embedded_file import QueueFile, declare_in
 from common.messaging.embedded_holder import free_the_abandoned
 from common.messaging.embedded_messages import COLUMNS, from_row, put
 from common.messaging.embedded_subscription import FREE, EmbeddedSubscription
 from common.messaging.embedded_tap import EmbeddedTap, copy_to_taps
-from common.messaging.port import Broker, Message, NotEmpty, Publisher, Subscription, Tap
+from common.messaging.port import Broker, Held, Hold, Message, NotEmpty, Publisher, Subscription, Tap
 from common.messaging.topology import Queue, Topology
 
 
@@ -72,6 +74,9 @@ class EmbeddedBroker(Broker):
                 for table, column in (("message", "queue"), ("binding", "queue"), ("queue", "name")):
                     connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))  # noqa: S608
 
+    def hold(self, name: str) -> Hold:
+        return EmbeddedHold(self._path, name)
+
     def depth(self, queue: str) -> int:
         free_the_abandoned(self._file, self._path)
         with self._file.reading() as connection:
@@ -110,3 +115,21 @@ class EmbeddedPublisher(Publisher):
 
     def close(self) -> None:
         self._file.close()
+
+
+class EmbeddedHold(Hold):
+    """A lock beside the broker's file."""
+
+    def __init__(self, broker: Path, name: str) -> None:
+        self._lock = FileLock(broker.with_name(f"{broker.name}-hold-{name}"))
+        try:
+            if not self._lock.take():
+                raise Held(name)
+        except OSError as error:
+            raise Unavailable("broker", str(error)) from error
+
+    def check(self) -> None:
+        pass  # the kernel takes it from nobody
+
+    def free(self) -> None:
+        self._lock.free()

@@ -19,6 +19,16 @@ class NotEmpty(AtriumError):
         return f"{self.queue} is not removed: {self.reason}"
 
 
+@dataclass(eq=False)
+class Held(AtriumError):
+    """Somebody else is at it."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"another process is at it already ({self.name})"
+
+
 #: What a tap keeps of what nobody takes: so many messages, and so many bytes of bodies.
 MOST_TAPPED, MOST_TAPPED_BYTES = 10_000, 64 << 20
 
@@ -133,6 +143,18 @@ class Tap(ABC):
         """Removes the tap and ends a wait; `take` is empty afterwards."""
 
 
+class Hold(ABC):
+    """A name that is ours alone. Safe to share between threads."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raises Unavailable where it may be somebody else's by now."""
+
+    @abstractmethod
+    def free(self) -> None:
+        """From now on anybody may have it."""
+
+
 class Broker(ABC):
     """A message broker. Safe to share between threads; what it hands out is not."""
 
@@ -168,6 +190,10 @@ class Broker(ABC):
         Raises NotEmpty, and nothing has changed, while one of the three holds messages or (RabbitMQ, which does not tell what a
         consumer holds) is consumed, unless told `with_messages`; Unavailable.
         """
+
+    @abstractmethod
+    def hold(self, name: str) -> Hold:
+        """Takes this name for ourselves, until we free it or our process ends, however it ends. Raises Held, Unavailable."""
 
     @abstractmethod
     def depth(self, queue: str) -> int:

@@ -10,8 +10,9 @@ import pika
 from pika.channel import Channel
 
 from common.messaging.declared import Declared, of_queue
-from common.messaging.port import Broker, Message, NotEmpty, Publisher, Subscription, Tap
+from common.messaging.port import Broker, Hold, Message, NotEmpty, Publisher, Subscription, Tap
 from common.messaging.rabbitmq_connection import Link, parameters, reason_of, refuse, settle
+from common.messaging.rabbitmq_hold import RabbitHold
 from common.messaging.rabbitmq_publisher import RabbitPublisher
 from common.messaging.rabbitmq_subscription import RabbitSubscription
 from common.messaging.rabbitmq_tap import RabbitTap
@@ -86,6 +87,15 @@ class RabbitBroker(Broker):
             channel.basic_qos(prefetch_count=1, callback=lambda _: settle(future, None))  # answered after all of them
 
         self._apart(step, _DECLARE)
+
+    def hold(self, name: str) -> Hold:
+        hold = RabbitHold(self._parameters(f"holder of {name}"), name)
+        try:
+            hold.begin(_DECLARE)
+        except BaseException:
+            hold.free()
+            raise
+        return hold
 
     def depth(self, queue: str) -> int:
         """Messages that wait and are not on their way to a consumer; what a consumer has prefetched is not counted."""

@@ -3,11 +3,10 @@
 import logging
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar, cast
-from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
 import elastic_transport
@@ -17,60 +16,56 @@ import orjson
 from common.errors import NotFound, Unavailable, WrongSetting
 from common.failpoints import failpoint
 from common.observability.metrics import BulkItems, Metrics
+from search.adapters.elasticsearch_client import NEIGHBOUR, Missing, connect, reason_of, translated
+from search.adapters.elasticsearch_hold import Blocked, Patience
 from search.adapters.elasticsearch_mapping import MAPPINGS, document, source, template
 from search.adapters.elasticsearch_query import page, search_body
-from search.domain import Applied, Contents, Document, Outcome, Page, Query, Refused
+from search.domain import Applied, Contents, Document, Outcome, Page, Query, Refused, generation_name
 from search.ports import Index
 from search.projection import microseconds, moment, project
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-NEIGHBOUR = "Elasticsearch"
 #: Bytes of one `_bulk` request, about; a real server takes 100 MB.
 BULK = 8_000_000
-SEARCH_TIMEOUT, BULK_TIMEOUT, PING_TIMEOUT = 10.0, 60.0, 2.0
-#: Ids asked for at a time; a page of results ends at 10,000.
-IDS = 1000
+BULK_TIMEOUT, PING_TIMEOUT = 60.0, 2.0
 #: How long progress may be remembered, in seconds.
 PROGRESS_AGE = 0.5
+#: Ids looked up by one search, and documents that a scan reads at a time; a server answers 10,000 at the most.
+PAGE = 5000
+#: How long a scan may pause.
+_KEPT_ALIVE = "10m"
 
 
-class _Missing(Exception):
-    """The alias leads nowhere."""
+_VERSIONS: dict[str, Any] = {"source": False, "docvalue_fields": ["id", "version"], "track_total_hits": False}
 
 
 class ElasticsearchIndex(Index):
     """Rooms in Elasticsearch. Any number of processes may read and write: per document the highest version wins."""
 
-    def __init__(self, url: str, api_key: str = "", items: BulkItems | None = None) -> None:
-        """`url` is `http(s)://[user:password@]host:port/[?prefix=…]`; the prefix stands before every name. Connects to nothing yet."""
-        parts = urlsplit(url)
-        if not parts.hostname:
-            raise WrongSetting("INDEX_URL", "must name a host")
-        self._alias = parse_qs(parts.query).get("prefix", [""])[0] + "rooms"
-        port = parts.port or (443 if parts.scheme == "https" else 9200)
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        basic = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        self._client = elasticsearch.Elasticsearch(
-            f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}",
-            basic_auth=None if api_key else basic,
-            api_key=api_key or None,
-            request_timeout=SEARCH_TIMEOUT,
-            retry_on_timeout=False,
-            max_retries=0,
-            connections_per_node=32,
-        )
+    def __init__(self, url: str, api_key: str = "", items: BulkItems | None = None, *, generation: int | None = None) -> None:
+        """`url` is `http(s)://[user:password@]host:port/[?prefix=…]`; the prefix stands before every name. Connects to nothing yet.
+
+        Without `generation` it is the live one, whichever the alias names at the moment.
+        """
+        self._client, prefix = connect(url, api_key)
+        self._alias = f"{prefix}rooms"
+        self._name = self._alias if generation is None else f"{prefix}{generation_name(generation)}"
+        self._live = generation is None
         self._items = items or BulkItems(Metrics("search"))
         self._patient = self._client.options(request_timeout=BULK_TIMEOUT)
+        self._patience = Patience(self._client, self._alias)
         # One copy of the index answers this process: another may not show yet what this one has shown. Processes differ in theirs.
         self._copy = uuid4().hex
         self._progress: tuple[float, Mapping[str, datetime]] = (float("-inf"), {})
 
     def ensure(self, *, writing: bool) -> None:
+        if not self._live:
+            return
         indices = self._client.indices
         try:
-            with _translated():
+            with translated():
                 indices.put_index_template(name=self._alias, **template(self._alias))
                 if not indices.exists_alias(name=self._alias):
                     self._create()
@@ -78,9 +73,9 @@ class ElasticsearchIndex(Index):
                 indices.put_mapping(index=self._alias, dynamic="strict", properties=MAPPINGS["properties"])
         except elasticsearch.BadRequestError as error:
             raise WrongSetting(
-                "INDEX_URL", f"the index behind {self._alias} cannot be used as it is: {_reason(error)}"
+                "INDEX_URL", f"the index behind {self._alias} cannot be used as it is: {reason_of(error)}"
             ) from error
-        except _Missing:
+        except Missing:
             raise Unavailable(NEIGHBOUR, f"the alias {self._alias} vanished") from None
 
     def _create(self) -> None:
@@ -89,9 +84,9 @@ class ElasticsearchIndex(Index):
             self._client.indices.create(index=first, aliases={self._alias: {}})
             log.info("made the index %s", first)
         except elasticsearch.BadRequestError as error:
-            if "invalid_alias_name" in _reason(error) or "exists with the same name as the alias" in _reason(error):
+            if "invalid_alias_name" in reason_of(error) or "exists with the same name as the alias" in reason_of(error):
                 raise WrongSetting("INDEX_URL", f"{self._alias} is an index there; it must be free for an alias") from error
-            if "resource_already_exists" not in _reason(error):
+            if "resource_already_exists" not in reason_of(error):
                 raise
             # Another process was faster; or someone took the alias away, which only this may follow.
             if not self._client.indices.exists_alias(name=self._alias):
@@ -127,28 +122,30 @@ class ElasticsearchIndex(Index):
 
     def _bulk(self, body: bytes, documents: int = 0) -> list[Outcome]:
         """`documents` is how many are to be counted: all that are in the body, or none."""
-        return self._recreating(lambda: self._bulk_once(body, documents))
+        return self._patience.writing(lambda: self._recreating(lambda: self._bulk_once(body, documents)))
 
     def _recreating(self, step: Callable[[], T]) -> T:
         """Runs `step`, once more after making the index where it was missing."""
         try:
             return step()
-        except _Missing:
+        except Missing:
+            if not self._live:
+                raise Unavailable(NEIGHBOUR, f"{self._name} is missing") from None
             log.warning("the alias %s is missing: making it again", self._alias)
             self.ensure(writing=False)
         try:
             return step()
-        except _Missing:
+        except Missing:
             raise Unavailable(NEIGHBOUR, f"the alias {self._alias} is missing") from None
 
     def _bulk_once(self, body: bytes, documents: int) -> list[Outcome]:
         failpoint("index.commit")
         try:
-            with _translated():
+            with translated():
                 answer = self._patient.bulk(
-                    index=self._alias,
+                    index=self._name,
                     operations=cast(Any, body),  # already newline-delimited JSON
-                    require_alias=True,  # else a missing one would be made up on the spot, with a guessed mapping
+                    require_alias=self._live,  # else a missing one would be made up on the spot, with a guessed mapping
                     filter_path="items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason",
                 )
         except Unavailable:
@@ -167,7 +164,7 @@ class ElasticsearchIndex(Index):
         try:
             (outcome,) = self._bulk(b"\n".join([orjson.dumps(action), orjson.dumps(written), b""]))
         except elasticsearch.BadRequestError as error:  # the whole request, as for an id that is too long
-            return Refused("rejected", _reason(error)[:1000])
+            return Refused("rejected", reason_of(error)[:1000])
         return outcome
 
     def progress(self) -> Mapping[str, datetime]:
@@ -189,13 +186,56 @@ class ElasticsearchIndex(Index):
         return self._recreating(lambda: self._search_once(self._client, body))
 
     def _search_once(self, client: elasticsearch.Elasticsearch, body: dict[str, Any]) -> dict[str, Any]:
-        with _translated():
+        with translated():
             answer: dict[str, Any] = client.search(
-                index=self._alias, allow_partial_search_results=False, preference=self._copy, **body
+                index=self._name, allow_partial_search_results=False, preference=self._copy, **body
             ).body
         if answer["timed_out"]:
             raise Unavailable(NEIGHBOUR, "the search timed out")
         return answer
+
+    def versions(self, ids: Collection[str]) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        chosen = list(ids)
+        for start in range(0, len(chosen), PAGE):
+            body = {"query": {"terms": {"id": chosen[start : start + PAGE]}}, "size": PAGE, "sort": "_doc", **_VERSIONS}
+            found |= dict(map(_version, self._search(body)["hits"]["hits"]))
+        return found
+
+    def scan(self) -> Iterator[tuple[str, int]]:
+        return self.changes({"exists": {"field": "id"}})
+
+    def changes(self, query: dict[str, Any]) -> Iterator[tuple[str, int]]:
+        """The id and version of what answers `query`, ordered by id, as it was when the first was asked for."""
+        pit = self._recreating(self._point_in_time)
+        after: dict[str, Any] = {}
+        try:
+            while True:
+                with translated():
+                    answer = self._client.search(
+                        pit={"id": pit, "keep_alive": _KEPT_ALIVE},
+                        query=query,
+                        size=PAGE,
+                        sort=[{"id": "asc"}],
+                        **after,
+                        **_VERSIONS,
+                    )
+                if answer["timed_out"]:
+                    raise Unavailable(NEIGHBOUR, "the search timed out")
+                pit, hits = answer["pit_id"], answer["hits"]["hits"]
+                yield from map(_version, hits)
+                if len(hits) < PAGE:
+                    return
+                after = {"search_after": hits[-1]["sort"]}
+        except Missing:
+            raise Unavailable(NEIGHBOUR, f"{self._name} was removed, or it was read too slowly") from None
+        finally:
+            with suppress(elasticsearch.ApiError, elastic_transport.TransportError):
+                self._client.close_point_in_time(id=pit)
+
+    def _point_in_time(self) -> str:
+        with translated():
+            return str(self._client.open_point_in_time(index=self._name, keep_alive=_KEPT_ALIVE)["id"])
 
     def get(self, id: str) -> Document:
         found = self.entry(id)
@@ -205,28 +245,19 @@ class ElasticsearchIndex(Index):
 
     def entry(self, id: str) -> Document:
         try:
-            with _translated():
-                found = self._client.get(index=self._alias, id=id)["_source"]
-        except _Missing:
+            with translated():
+                found = self._client.get(index=self._name, id=id)["_source"]
+        except Missing:
             raise NotFound(id) from None
         if "version" not in found:  # a progress document
             raise NotFound(id)
         return document(found)
 
-    def versions(self, ids: Sequence[str]) -> Mapping[str, int]:
-        found: dict[str, int] = {}
-        for start in range(0, len(ids), IDS):
-            some = list(ids[start : start + IDS])
-            # A search, as reading by id would show what searches do not see yet.
-            body = {"query": {"terms": {"id": some}}, "size": len(some), "_source": ["id", "version"], "track_total_hits": False}
-            found |= {hit["_source"]["id"]: hit["_source"]["version"] for hit in self._search(body)["hits"]["hits"]}
-        return found
-
     def count(self) -> int:
         try:
-            with _translated():
-                return int(self._client.count(index=self._alias, query={"term": {"deleted": False}})["count"])
-        except _Missing:
+            with translated():
+                return int(self._client.count(index=self._name, query={"term": {"deleted": False}})["count"])
+        except Missing:
             return 0
 
     def contents(self) -> Contents:
@@ -249,11 +280,15 @@ class ElasticsearchIndex(Index):
     def ping(self) -> None:
         try:
             self._search_once(self._client.options(request_timeout=PING_TIMEOUT), {"size": 0, "terminate_after": 1})
-        except _Missing:
+        except Missing:
             return  # it answers; the first write or search makes the index
 
     def close(self) -> None:
         self._client.close()
+
+
+def _version(hit: dict[str, Any]) -> tuple[str, int]:
+    return hit["fields"]["id"][0], hit["fields"]["version"][0]
 
 
 def _outcome(item: dict[str, Any]) -> Outcome:
@@ -265,7 +300,9 @@ def _outcome(item: dict[str, Any]) -> Outcome:
     if _counted_as(item) == "refused":
         return Refused("rejected", reason[:1000])
     if status == 404:
-        raise _Missing
+        raise Missing
+    if "index write (api)" in reason:
+        raise Blocked(NEIGHBOUR, reason[:300])
     raise Unavailable(NEIGHBOUR, f"{status} {reason[:300]}")
 
 
@@ -277,26 +314,3 @@ def _counted_as(item: dict[str, Any]) -> str:
             return "refused"
         case status:
             return "applied" if status < 300 else "retried"
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The client's errors in ours. What is left is a mistake of this adapter."""
-    try:
-        yield
-    except elasticsearch.NotFoundError as error:
-        raise _Missing from error
-    except elasticsearch.ApiError as error:
-        if error.status_code in (401, 403, 408, 429) or error.status_code >= 500:
-            raise Unavailable(NEIGHBOUR, f"{error.status_code} {_reason(error)[:300]}") from error
-        raise
-    except elastic_transport.TransportError as error:
-        # Its text holds the server's address, never a password: those travel in a header.
-        raise Unavailable(NEIGHBOUR, f"{type(error).__name__}: {str(error.message)[:300]}") from error
-
-
-def _reason(error: elasticsearch.ApiError) -> str:
-    body = error.body
-    cause = body.get("error") if isinstance(body, dict) else body
-    text = f"{cause.get('type')}: {cause.get('reason')}" if isinstance(cause, dict) else str(cause)
-    return " ".join(text.split())

@@ -1,68 +1,92 @@
 """The rooms service, asked over its own API: search never looks into its database."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import Any
 
-import fastavro
 import httpx
 
-from common.errors import NotFound, Unavailable
-from search.domain import Written
-from search.ports import Origin
+from common.errors import NotFound, Unavailable, WrongSetting
+from common.events.codec import Undecodable
+from common.events.container import Container
+from search.domain import Document, Written
+from search.ports import Exports, Origin
 
 NEIGHBOUR = "the rooms service"
-TIMEOUT = 10.0
+#: Ids of one request: its head has to fit.
+_IDS = 100
+#: Seconds: between two pieces of an export the database reads a page; what is one number must not hold up who looks at it.
+_TIMEOUT, _SOON = httpx.Timeout(60, connect=5), httpx.Timeout(2.5)
 
 
-class RoomsApi(Origin):
-    def __init__(self, url: str) -> None:
-        """`url` is the service's address, without a path. Connects to nothing yet, and holds nothing open."""
-        self._url = url.rstrip("/")
+class RoomsApi(Exports, Origin):
+    def __init__(self, url: str, container: Container) -> None:
+        """`url` is the service's address, without a path. Connects to nothing yet."""
+        self._url, self._container = url, container
+        try:
+            self._client = httpx.Client(base_url=url, timeout=_TIMEOUT)
+        except httpx.InvalidURL as error:
+            raise WrongSetting("ROOMS_URL", f"cannot be used: {error}") from error
+
+    def __call__(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+        if ids is None:
+            yield from self._documents([])
+            return
+        chosen = sorted(ids)
+        for start in range(0, len(chosen), _IDS):
+            yield from self._documents(chosen[start : start + _IDS])
 
     def written(self, id: str) -> Written:
-        answer = self._get("/v1.0/rooms/export", id=id)
-        if answer.status_code == httpx.codes.OK:
-            return _exported(id, answer.content)
-        # An earlier release has no export; what it shows of a room says nothing of the write, and of a tombstone nothing at all.
-        answer = self._get(f"/v1.0/rooms/{id}")
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            raise NotFound(id)
-        if answer.status_code != httpx.codes.OK:
-            raise Unavailable(NEIGHBOUR, f"it answers {answer.status_code}")
-        try:
-            room = answer.json()
-            return Written(version=room["version"], deleted=False, at=datetime.fromisoformat(room["updated_at"]))
-        except (ValueError, TypeError, KeyError):
-            raise _stranger() from None
-
-    def _get(self, path: str, **query: str) -> httpx.Response:
-        try:
-            return httpx.get(f"{self._url}{path}", params=query, timeout=TIMEOUT)
-        except httpx.TransportError as error:
-            raise Unavailable(NEIGHBOUR, str(error) or type(error).__name__) from error
-
-
-def _exported(id: str, content: bytes) -> Written:
-    try:
-        records: Iterator[Any] = iter(fastavro.reader(BytesIO(content)))
-        rows = [row for row in records if str(row["id"]) == id]
-    except (ValueError, TypeError, KeyError, EOFError):
-        raise _stranger() from None
-    if not rows:
+        for document in self([id]):
+            return Written(
+                version=document.version,
+                deleted=document.deleted,
+                at=datetime.fromisoformat(document.event_time) if document.event_time else None,
+                event_id=document.event_id,
+                request_id=document.request_id,
+                trace_id=document.trace_id,
+            )
         raise NotFound(id)
-    row = rows[0]
-    at = row["deleted_at"] if row["room"] is None else row["room"]["updated_at"]
-    return Written(
-        version=row["version"],
-        deleted=row["room"] is None,
-        at=None if at is None else at.astimezone(UTC),
-        event_id=row["event_id"],
-        request_id=row["request_id"],
-        trace_id=row["traceparent"][3:35],
+
+    def versions(self) -> int:
+        try:
+            answer = self._client.get("/v1.0/rooms/summary", timeout=_SOON)
+        except httpx.HTTPError as error:
+            raise self._unavailable(str(error) or type(error).__name__) from error
+        if answer.status_code != httpx.codes.OK:
+            raise self._unavailable(f"it answered {answer.status_code}")
+        try:
+            return int(answer.json()["versions"])
+        except (ValueError, KeyError, TypeError):
+            raise self._unavailable("what answers there is no rooms API") from None
+
+    def _documents(self, ids: list[str]) -> Iterator[Document]:
+        now = datetime.now(UTC)
+        try:
+            with self._client.stream("GET", "/v1.0/rooms/export", params={"id": ids}) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    answer.read()
+                    raise self._unavailable(f"it answered {answer.status_code} {answer.text[:200]}")
+                for datum in self._container.read(answer.iter_raw()):
+                    yield _document(datum, now)
+        except httpx.HTTPError as error:
+            raise self._unavailable(str(error) or type(error).__name__) from error
+        except Undecodable as error:
+            raise self._unavailable(f"its export cannot be read: {error.reason}") from error
+
+    def _unavailable(self, reason: str) -> Unavailable:
+        return Unavailable(NEIGHBOUR, f"{self._url}: {reason}")
+
+
+def _document(datum: dict[str, Any], now: datetime) -> Document:
+    room = datum["room"]
+    return Document.of(
+        datum["id"],
+        datum["version"],
+        room,
+        traceparent=datum["traceparent"],
+        request_id=datum["request_id"],
+        event_id=datum["event_id"],
+        event_time=datum["deleted_at"] if room is None else room["updated_at"],
+        now=now,
     )
-
-
-def _stranger() -> Unavailable:
-    return Unavailable(NEIGHBOUR, "what answers there is no rooms API")

@@ -1,9 +1,9 @@
-"""The index inside this process, on Tantivy: one process writes, any may read; a commit per batch makes it durable."""
+"""One generation of the index inside this process, on Tantivy: one process writes, any may read; a commit per batch makes it durable."""
 
 import logging
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from heapq import nsmallest
 from pathlib import Path
@@ -36,9 +36,9 @@ from search.projection import Fields, microseconds, moment, project
 log = logging.getLogger(__name__)
 
 NEIGHBOUR = "the index"
-GENERATION = "rooms-g1"
 _HEAP = 60_000_000  # bytes for the writer's one thread
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1  # of an integer field
+_SCANNED = 10_000  # documents that a scan looks at together
 _ORDERED_BY = {Sort.NEWEST: ("created_at", True), Sort.PRICE: ("price", False), Sort.PRICE_DESCENDING: ("price", True)}
 
 #: What a match is ordered by (falling orders negated), and where it lies; an entry has its id as a number between them.
@@ -46,12 +46,12 @@ _Hit = tuple[float, DocAddress]
 _Entry = tuple[float, int, DocAddress]
 
 
-class TantivyIndex(Index):
+class TantivyGeneration(Index):
     """Rooms in a folder. One process at a time may write: a second one is told so."""
 
-    def __init__(self, url: str, items: BulkItems | None = None) -> None:
-        """`url` is `tantivy:///relative/folder` or `tantivy:////absolute/folder`. Touches nothing yet."""
-        self._folder = Path(url.partition(":///")[2]) / GENERATION
+    def __init__(self, folder: Path, items: BulkItems | None = None, *, make: bool = False) -> None:
+        """With `make` the folder is made where there is none. Touches nothing yet."""
+        self.folder, self._make = folder, make
         self._items = items or BulkItems(Metrics("search"))
         self._schema = build_schema()
         self._ask = Translator(self._schema)
@@ -67,7 +67,7 @@ class TantivyIndex(Index):
                 try:
                     self._write()
                 except Unavailable as error:
-                    raise WrongSetting("INDEX_URL", f"{error.reason} ({self._folder})") from error
+                    raise WrongSetting("INDEX_URL", f"{error.reason} ({self.folder})") from error
 
     def apply(self, documents: Sequence[Document]) -> Sequence[Outcome]:
         try:
@@ -146,8 +146,25 @@ class TantivyIndex(Index):
             raise NotFound(id)
         return self._read(searcher, found[0][1])
 
-    def versions(self, ids: Sequence[str]) -> Mapping[str, int]:
+    def versions(self, ids: Collection[str]) -> Mapping[str, int]:
         return self._versions(ids)
+
+    def scan(self) -> Iterator[tuple[str, int]]:
+        searcher = self._searcher()
+        start = 0
+        while True:
+            beyond = self._ask.numbered(start, None)
+            first = searcher.search(beyond, limit=_SCANNED, count=False, order_by_field="id_high", order=Order.Asc).hits
+            end = int(first[-1][0]) if len(first) == _SCANNED else None  # more may have this half of an id
+            addresses = [address for high, address in first if high != end]
+            if end is not None:
+                addresses += _all(searcher, self._ask.numbered(end, end))
+            versions = searcher.fast_field_values("version", addresses)
+            for number, version in sorted(zip(_ids(searcher, addresses), versions, strict=True)):
+                yield str(UUID(int=number)), int(version or 0)
+            if end is None:
+                return
+            start = end + 1
 
     def count(self) -> int:
         return _count(self._searcher(), self._ask.live())
@@ -162,6 +179,10 @@ class TantivyIndex(Index):
             tombstones=_count(searcher, self._ask.tombstones()),
             versions=round(summed["versions"]["value"] or 0),
         )
+
+    def documents(self) -> int:
+        """How many there are, tombstones too."""
+        return _count(self._searcher(), self._ask.numbered(0, None))
 
     def ping(self) -> None:
         self._searcher()
@@ -178,13 +199,14 @@ class TantivyIndex(Index):
         with self._opening:
             if self._opened is None:
                 try:
-                    self._folder.mkdir(parents=True, exist_ok=True)
-                    new = not (self._folder / "meta.json").exists()
-                    self._opened = tantivy.Index(self._schema, str(self._folder))
+                    if self._make:
+                        self.folder.mkdir(parents=True, exist_ok=True)
+                    new = not (self.folder / "meta.json").exists()
+                    self._opened = tantivy.Index(self._schema, str(self.folder))
                 except (ValueError, OSError) as error:
-                    raise WrongSetting("INDEX_URL", _unusable(self._folder, error)) from error
+                    raise WrongSetting("INDEX_URL", _unusable(self.folder, error)) from error
                 if new:
-                    log.info("made a new, empty index in %s: it will hold what is published from now on", self._folder)
+                    log.info("made a new, empty index in %s: it will hold what is published from now on", self.folder)
             return self._opened
 
     def _searcher(self) -> Searcher:

@@ -65,6 +65,10 @@ class Translator:
             return Query.all_query()
         return Query.range_query(self._schema, field, FieldType.Integer, low, high)
 
+    def numbered(self, low: int, high: int | None) -> Query:
+        """Rooms and tombstones the upper halves of whose ids lie in this range, ends included; None is open."""
+        return Query.range_query(self._schema, "id_high", FieldType.Unsigned, low, high)
+
     def around(self, circle: Circle) -> Query:
         """Documents in the box around the circle."""
         return self._box(circle.around())

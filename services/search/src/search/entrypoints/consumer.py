@@ -8,7 +8,7 @@ from typing import Any
 from common.events.consumer import Handler, Rejected
 from common.events.envelope import Event
 from common.messaging.topology import TOPOLOGY
-from search.domain import Document, Refused
+from search.domain import Document, Refused, iso
 from search.ports import Clock
 from search.use_cases import ApplyChanges
 
@@ -17,8 +17,6 @@ SOURCES = frozenset(TOPOLOGY.exchanges)
 #: How far the clock of a producer may be ahead of ours.
 _AHEAD = timedelta(seconds=60)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: Characters that are kept of ids that someone else chose.
-_REQUEST_ID, _EVENT_ID = 200, 200
 
 
 @dataclass(frozen=True)
@@ -36,19 +34,18 @@ class IndexRooms(Handler):
         answers: list[Rejected | None] = [None] * len(events)
         documents: dict[int, Document] = {}
         heartbeats: dict[int, tuple[str, datetime]] = {}
-        clock = self.clock.now()
-        now = _iso(clock)
+        now = self.clock.now()
         for position, event in enumerate(events):
             match event.type:
                 case "RoomCreated" | "RoomUpdated":
-                    documents[position] = _document(event, _room(event.data), now)
+                    documents[position] = _document(event, event.data, now)
                 case "RoomDeleted":
                     documents[position] = _document(event, None, now)
                 case "Heartbeat":
                     source, at = event.data["source"], event.data["at"]
-                    answers[position] = _void(source, at, clock)
+                    answers[position] = _void(source, at, now)
                     if answers[position] is None:
-                        heartbeats[position] = source, min(at, clock)  # a fast clock must not vouch for what is yet to come
+                        heartbeats[position] = source, min(at, now)  # a fast clock must not vouch for what is yet to come
                 case _:
                     answers[position] = Rejected("unknown-type", f"search does not know what {event.type} means for its index")
         newest = dict(sorted(heartbeats.values()))  # of several entries of one source the last, which is the newest, stays
@@ -67,31 +64,22 @@ def _void(source: str, at: datetime, now: datetime) -> Rejected | None:
     if source not in SOURCES:
         return Rejected("unknown-source", f"a heartbeat of {source[:80]!r}, which publishes nothing that is indexed here")
     if at > now + _AHEAD:
-        return Rejected("from-the-future", f"a heartbeat of {_iso(at)}; here it is {_iso(now)}: one of the two clocks is wrong")
+        return Rejected("from-the-future", f"a heartbeat of {iso(at)}; here it is {iso(now)}: one of the two clocks is wrong")
     if at < _EPOCH:
-        return Rejected("from-the-past", f"a heartbeat of {_iso(at)}")
+        return Rejected("from-the-past", f"a heartbeat of {iso(at)}")
     return None
 
 
-def _document(event: Event, room: dict[str, Any] | None, now: str) -> Document:
-    return Document(
-        id=event.data["id"],
-        version=event.data["version"],
-        room=room,
-        trace_id=event.traceparent[3:35],  # 00-<trace id>-<span id>-<flags>
-        request_id=event.request_id[:_REQUEST_ID],
-        event_id=event.id[:_EVENT_ID],
-        event_time=_iso(event.time),
+def _document(event: Event, room: Mapping[str, Any] | None, now: datetime) -> Document:
+    return Document.of(
+        event.data["id"],
+        event.data["version"],
+        room,
+        traceparent=event.traceparent,
+        request_id=event.request_id,
+        event_id=event.id,
+        event_time=event.time,
         attempts=event.attempts,
         deliveries=event.deliveries,
-        indexed_at=now,
+        now=now,
     )
-
-
-def _room(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The room as its own API shows it: the event's datum, its times as text."""
-    return {name: _iso(value) if isinstance(value, datetime) else value for name, value in data.items()}
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,196 @@
+"""The live generation of the index on Tantivy: a file names its folder, and every call looks which that is.
+
+Who writes a batch has a lock meanwhile, so that a swap or a guest comes between two batches; and who wrote last closes its writer after
+a moment, because Tantivy's own lock goes with the writer, and opening one takes milliseconds.
+"""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from common.errors import Unavailable, WrongSetting
+from common.file_lock import FileLock
+from common.observability.metrics import BulkItems
+from search.adapters.tantivy import NEIGHBOUR, TantivyGeneration
+from search.domain import Contents, Document, Outcome, Page, Query, generation_name
+from search.ports import Index
+
+T = TypeVar("T")
+
+FOLDER = re.compile(r"rooms-g([1-9][0-9]*)")
+#: Seconds after which a writer that has nothing to do is closed.
+IDLE = 0.5
+
+
+def folder_of(url: str) -> Path:
+    """What `tantivy:///relative/folder` or `tantivy:////absolute/folder` names."""
+    return Path(url.partition(":///")[2])
+
+
+def live_number(folder: Path) -> int | None:
+    """The number of the live generation; None where nothing was ever swapped, and the first is live or still to be made."""
+    try:
+        text = (folder / "live").read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Unavailable(NEIGHBOUR, str(error)) from error
+    match = FOLDER.fullmatch(text.strip())
+    if match is None:
+        raise WrongSetting("INDEX_URL", f"{folder / 'live'} names no generation: it must hold a word like {generation_name(1)}")
+    return int(match[1])
+
+
+def set_live(folder: Path, number: int) -> None:
+    """In one step, durable. Raises OSError."""
+    new = folder / "live.next"
+    with new.open("w") as file:
+        file.write(f"{generation_name(number)}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(folder / "live")
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def writing_lock(folder: Path) -> FileLock:
+    """Whose it is may write to the live generation, and make another one live."""
+    return FileLock(folder / "writing.lock")
+
+
+class TantivyIndex(Index):
+    """Rooms in a folder of generations. One process at a time may be the one that writes: a second one is told so."""
+
+    def __init__(self, url: str, items: BulkItems | None = None) -> None:
+        """`url` is `tantivy:///relative/folder` or `tantivy:////absolute/folder`. Touches nothing yet."""
+        self._folder, self._items = folder_of(url), items
+        self._current: TantivyGeneration | None = None
+        self._opening, self._writing = threading.Lock(), threading.RLock()
+        self._office = FileLock(self._folder / "indexer.lock")  # ours for as long as we are the process that writes
+        self._in_office = False
+        self._written_at = 0.0
+        self._rest: threading.Timer | None = None
+
+    def ensure(self, *, writing: bool) -> None:
+        self._reading(lambda live: live.ensure(writing=False))
+        if writing:
+            try:
+                with self._batch() as live:
+                    live.ensure(writing=True)
+            except Unavailable as error:
+                raise WrongSetting("INDEX_URL", f"{error.reason} ({self._live().folder})") from error
+
+    def apply(self, documents: Sequence[Document]) -> Sequence[Outcome]:
+        with self._batch() as live:
+            return live.apply(documents)
+
+    def record_progress(self, source: str, as_of: datetime) -> Outcome:
+        with self._batch() as live:
+            return live.record_progress(source, as_of)
+
+    def progress(self) -> Mapping[str, datetime]:
+        return self._reading(lambda live: live.progress())
+
+    def search(self, query: Query) -> Page:
+        return self._reading(lambda live: live.search(query))
+
+    def get(self, id: str) -> Document:
+        return self._reading(lambda live: live.get(id))
+
+    def entry(self, id: str) -> Document:
+        return self._reading(lambda live: live.entry(id))
+
+    def versions(self, ids: Collection[str]) -> Mapping[str, int]:
+        return self._reading(lambda live: live.versions(ids))
+
+    def scan(self) -> Iterator[tuple[str, int]]:
+        return self._live().scan()
+
+    def contents(self) -> Contents:
+        return self._reading(lambda live: live.contents())
+
+    def count(self) -> int:
+        return self._reading(lambda live: live.count())
+
+    def ping(self) -> None:
+        self._reading(lambda live: live.ping())
+
+    def close(self) -> None:
+        with self._writing:
+            if self._rest is not None:
+                self._rest.cancel()
+                self._rest = None
+            if self._current is not None:
+                self._current.close()
+            self._office.free()
+            self._in_office = False
+
+    def _live(self) -> TantivyGeneration:
+        with self._opening:
+            number = live_number(self._folder)
+            folder = self._folder / generation_name(number or 1)
+            former = self._current
+            if former is None or former.folder != folder:
+                self._current = TantivyGeneration(folder, self._items, make=number is None)
+            else:
+                former = None
+            live = self._current
+        if former is not None:
+            former.close()
+        return live  # type: ignore[return-value]
+
+    def _reading(self, step: Callable[[TantivyGeneration], T]) -> T:
+        """Again where the generation was replaced, and perhaps removed, just then."""
+        while True:
+            live = self._live()
+            try:
+                return step(live)
+            except (Unavailable, WrongSetting):
+                if self._live() is live:
+                    raise
+
+    @contextmanager
+    def _batch(self) -> Iterator[TantivyGeneration]:
+        """The live generation, which stays that as long as the block lasts."""
+        with self._writing:
+            lock = writing_lock(self._folder)
+            try:
+                self._in_office = self._in_office or self._office.take()
+                if not self._in_office:
+                    raise Unavailable(NEIGHBOUR, "another process writes to it")
+                if not lock.take():
+                    raise Unavailable(NEIGHBOUR, "its writers are held for a moment")
+            except OSError as error:
+                raise Unavailable(NEIGHBOUR, f"it cannot be written by this user: {error}") from error
+            try:
+                yield self._live()
+            finally:
+                lock.free()
+                self._written_at = time.monotonic()
+                self._rest_after(IDLE)
+
+    def _rest_after(self, seconds: float) -> None:
+        if self._rest is None:
+            self._rest = threading.Timer(seconds, self._close_idle)
+            self._rest.daemon = True
+            self._rest.start()
+
+    def _close_idle(self) -> None:
+        with self._writing:
+            if self._rest is None:
+                return
+            self._rest = None
+            left = self._written_at + IDLE - time.monotonic()
+            if left > 0:
+                self._rest_after(left)
+            elif self._current is not None:
+                self._current.close()
