@@ -72,7 +72,7 @@ def test_rows_that_are_older_than_their_origins_have_none(opened, database_url, 
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         connection.execute(insert(table).values(id=(id := str(uuid7())), version=3, deleted_at=LATER))
-    assert migrate(database.engine, MIGRATIONS) == ("0001", "0002")
+    assert migrate(database.engine, MIGRATIONS)[0] == "0001"
     assert database.rooms.kept(None, None, 10) == [Kept(id=id, version=3, what=LATER, origin=Origin())]
 
 

@@ -37,16 +37,18 @@ class RoomsApi(Exports, Origin):
             yield from self._documents(chosen[start : start + _IDS])
 
     def written(self, id: str) -> Written:
-        for document in self([id]):
-            return Written(
-                version=document.version,
-                deleted=document.deleted,
-                at=datetime.fromisoformat(document.event_time) if document.event_time else None,
-                event_id=document.event_id,
-                request_id=document.request_id,
-                trace_id=document.trace_id,
-            )
-        raise NotFound(id)
+        found = list(self([id]))  # to its end: half an answer is none
+        if not found:
+            raise NotFound(id)
+        (document,) = found
+        return Written(
+            version=document.version,
+            deleted=document.deleted,
+            at=datetime.fromisoformat(document.event_time) if document.event_time else None,
+            event_id=document.event_id,
+            request_id=document.request_id,
+            trace_id=document.trace_id,
+        )
 
     def versions(self) -> int:
         try:
