@@ -155,7 +155,7 @@ def discard(broker: Broker, queue: Queue, id: str, *, why: str, who: str) -> int
 
 
 class _Sweep:
-    """Goes through a queue once. What is not acked is held until the end, so that it does not come again, by number and not by content."""
+    """Goes through a queue once. What is not acked is held until the end, so that it does not come again; its content is not kept."""
 
     def __init__(self, broker: Broker, queue: str) -> None:
         self._broker, self._queue = broker, Queue(queue, ())
