@@ -9,7 +9,7 @@ from uuid_utils import uuid7
 
 from common.errors import Conflict, NotFound, Stale
 from rooms.domain import Room
-from rooms.ports import Filter
+from rooms.ports import Filter, Summary
 
 LATER = datetime(2026, 5, 2, tzinfo=UTC)
 
@@ -175,3 +175,13 @@ def test_who_store_the_same_rooms_in_another_order_do_not_wait_for_each_other_fo
         answers = list(pool.map(store, [False, True] * 4))
     assert [sum(done) for done in zip(*answers, strict=True)] == [1] * 250
     assert len(shelf.events()) == 50 + 250
+
+
+def test_the_sum_of_versions_grows_by_one_with_every_change(shelf, a_room):
+    assert shelf.rooms.summary() == Summary(living=0, tombstones=0, versions=0)
+    kept, gone = a_room(), a_room()
+    shelf.rooms.store([kept, gone], [])
+    shelf.rooms.put(kept.revised(replace(kept.given, price=1), None, LATER))
+    assert shelf.rooms.summary() == Summary(living=2, tombstones=0, versions=3)
+    shelf.rooms.remove(gone, LATER)
+    assert shelf.rooms.summary() == Summary(living=1, tombstones=1, versions=4)
