@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -128,6 +127,8 @@ def test_told_to_end_all_end_in_order_under_load(api: Api, number: signal.Signal
             while not stop.is_set():
                 try:
                     status = client.get("/v1.0/rooms").status_code
+                except httpx.ConnectError:
+                    return  # nobody listens any more
                 except httpx.TransportError:
                     continue  # between two answers
                 if status != 200:
@@ -137,16 +138,15 @@ def test_told_to_end_all_end_in_order_under_load(api: Api, number: signal.Signal
     for thread in threads:
         thread.start()
     children = api.processes()
-    began = time.monotonic()
     api.process.send_signal(number)
     assert api.process.wait(15) == 0
-    assert time.monotonic() - began < 10
     stop.set()
     for thread in threads:
         thread.join()
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
     assert not list(api.folder.glob("atrium-metrics-*")), "the folder of numbers goes with them"
     assert "Traceback" not in api.log.read_text()
+    assert "is killed" not in api.log.read_text()
     assert set(strange) <= {503}
 
 

@@ -185,6 +185,15 @@ def test_a_broker_that_stays_away_is_one_warning(side, monkeypatch, caplog):
     assert warnings.count("the outbox waits: the broker is not available") == 1
 
 
+def test_a_broker_that_cannot_be_reached_is_named_without_its_password(side, caplog):
+    nowhere = connect("amqp://nobody:secret@127.0.0.1:1/", "test")
+    with in_background(side.relay(broker=nowhere).run):
+        eventually(lambda: "the outbox waits" in caplog.text)
+    nowhere.close()
+    assert "the outbox waits: broker is not available: 127.0.0.1:1: " in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_told_to_stop_it_flushes_what_waits(side):
     with in_background(side.relay(window=10).run):
         eventually(lambda: side.pending() == 0)

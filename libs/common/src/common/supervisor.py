@@ -96,7 +96,7 @@ def _look_after(place: _Place, start: Callable[[], subprocess.Popen[bytes]]) -> 
             place.process, place.started = start(), now
         return None
     status = place.process.poll()
-    if status is not None:
+    if status is not None and status != WRONG_SETTING:
         if now - place.started > WELL:
             place.backoff.reset()
         pause = place.backoff.pause()

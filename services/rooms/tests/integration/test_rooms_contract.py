@@ -10,7 +10,7 @@ from uuid_utils import uuid7
 from common.errors import Conflict, NotFound, Stale
 from common.observability.context import bind
 from rooms.domain import Room
-from rooms.ports import Filter, Kept, Origin, Restored
+from rooms.ports import Filter, Kept, Origin, Restored, Summary
 
 LATER = datetime(2026, 5, 2, tzinfo=UTC)
 
@@ -340,3 +340,13 @@ def test_many_restore_the_same_at_once(shelf, a_room):
         list(pool.map(lambda _: shelf.rooms.restore(given), range(8)))
     assert [(each.id, each.what) for each in all_kept(shelf)] == sorted((each.id, each.what) for each in given)
     assert set(shelf.events()) == {("RoomCreated", each.id, 1) for each in given}
+
+
+def test_the_sum_of_versions_grows_by_one_with_every_change(shelf, a_room):
+    assert shelf.rooms.summary() == Summary(living=0, tombstones=0, versions=0)
+    kept, gone = a_room(), a_room()
+    shelf.rooms.store([kept, gone], [])
+    shelf.rooms.put(kept.revised(replace(kept.given, price=1), None, LATER))
+    assert shelf.rooms.summary() == Summary(living=2, tombstones=0, versions=3)
+    shelf.rooms.remove(gone, LATER)
+    assert shelf.rooms.summary() == Summary(living=1, tombstones=1, versions=4)

@@ -12,6 +12,7 @@ import pytest
 
 from common.config import load
 from common.messaging.port import Broker
+from common.testing.metrics import sample, shows
 from common.web.pagination import decode_cursor, encode_cursor
 from common.web.serve import running
 from search import bootstrap
@@ -402,6 +403,10 @@ def test_without_its_index_the_api_answers_503(tmp_path: Any, unused_port: int) 
             assert str(unused_port) not in answer.text
         assert client.get("/health-check").json()["checks"]["index"]["status"] == "down"
         assert client.get("/livez").status_code == 200
+        assert client.get("/readyz").status_code == 200
+        page = client.get("/metrics").text
+        assert sample(page, "http_requests_total", operation="search", status="503") == 1
+        assert not shows(page, "index_lag_seconds")
     app.injector.get(Broker).close()
 
 

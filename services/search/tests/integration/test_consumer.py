@@ -21,7 +21,7 @@ from common.messaging.port import Broker, Message
 from common.messaging.topology import ROOMS, SEARCH_ROOMS, TOPOLOGY
 from search import bootstrap
 from search.config import Config
-from search.domain import Applied, Document, Freshness, Outcome, Page, Query, Refused
+from search.domain import Applied, Contents, Document, Freshness, Outcome, Page, Query, Refused
 from search.entrypoints.consumer import IndexRooms
 from search.ports import Clock, Index
 from search.use_cases import ApplyChanges
@@ -239,6 +239,9 @@ class _Refuses(Index):
 
     def count(self) -> int:
         return 0
+
+    def contents(self) -> Contents:
+        raise NotImplementedError
 
     def ping(self) -> None: ...
 
