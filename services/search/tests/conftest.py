@@ -9,10 +9,13 @@ from uuid import UUID
 
 import pytest
 
+from common.config import load
 from search.adapters.elasticsearch import ElasticsearchIndex
 from search.adapters.tantivy_live import TantivyIndex
+from search.bootstrap import open_generations
+from search.config import Config
 from search.domain import Applied, Document, Query
-from search.ports import Index
+from search.ports import Generations, Index
 
 MakeRoom = Callable[..., dict[str, Any]]
 MakeDocument = Callable[..., Document]
@@ -94,6 +97,12 @@ def index(index_url: str, open_index: OpenIndex) -> Index:
     opened = open_index(index_url)
     opened.ensure(writing=True)
     return opened
+
+
+@pytest.fixture
+def generations(index_url: str, index: Index) -> Generations:
+    """The generations of that index."""
+    return open_generations(load(Config, {"INDEX_URL": index_url}))
 
 
 @pytest.fixture

@@ -234,6 +234,9 @@ class _Refuses(Index):
     def entry(self, id: str) -> Document:
         raise NotImplementedError
 
+    def scan(self) -> Iterator[tuple[str, int]]:
+        return iter(())
+
     def versions(self, ids: Any) -> dict[str, int]:
         raise NotImplementedError
 

@@ -18,7 +18,7 @@ from pika.exceptions import UnroutableError
 
 from common.errors import Unavailable
 from common.messaging.connect import connect
-from common.messaging.port import MOST_TAPPED, Broker, Burial, Delivery, Message, NotEmpty, Subscription, Tap
+from common.messaging.port import MOST_TAPPED, Broker, Burial, Delivery, Held, Hold, Message, NotEmpty, Subscription, Tap
 from common.messaging.rabbitmq_topology import taps_of
 from common.messaging.topology import Queue, Topology
 from common.testing.waiting import eventually
@@ -46,6 +46,14 @@ import sys, time
 from common.messaging.connect import connect
 tap = connect(sys.argv[1], "doomed").tap(sys.argv[2])
 print("tapped", flush=True)
+time.sleep(600)
+"""
+
+_HOLD_AND_HANG = """
+import sys, time
+from common.messaging.connect import connect
+hold = connect(sys.argv[1], "doomed").hold("work")
+print("held", flush=True)
 time.sleep(600)
 """
 
@@ -636,6 +644,38 @@ class BrokerContract:
         subscription.ack(held)
         subscription.close()
         eventually(lambda: _removed(broker, QUEUE))
+
+    # Holding
+
+    def test_a_name_is_held_by_one_at_a_time(self, open_broker: Open, broker: Broker) -> None:
+        hold = broker.hold("work")
+        hold.check()
+        for other in (broker, open_broker()):
+            with pytest.raises(Held, match="another process is at it already"):
+                other.hold("work")
+        open_broker().hold("other work").free()
+        hold.free()
+        again = eventually(lambda: _held(open_broker(), "work"))
+        again.free()
+
+    def test_a_name_is_free_once_its_holder_was_killed(self, broker_url: str, broker: Broker) -> None:
+        holder = subprocess.Popen([sys.executable, "-c", _HOLD_AND_HANG, broker_url], stdout=subprocess.PIPE)
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
+            with pytest.raises(Held):
+                broker.hold("work")
+        finally:
+            holder.kill()
+            holder.communicate()
+        eventually(lambda: _held(broker, "work")).free()
+
+
+def _held(broker: Broker, name: str) -> Hold | None:
+    try:
+        return broker.hold(name)
+    except Held:
+        return None
 
 
 def _removed(broker: Broker, queue: Queue) -> bool:
