@@ -30,6 +30,7 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
 
 @pytest.mark.e2e
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # it starts a whole system five times
 def test_the_tour_shows_what_it_says(shell: list[str], system: System, tmp_path: Path) -> None:
     addresses = {
         "http://127.0.0.1:8001": str(system.rooms.base_url).rstrip("/"),
