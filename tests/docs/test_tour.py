@@ -36,7 +36,7 @@ def test_the_tour_shows_what_it_says(shell: list[str], system: System, tmp_path:
         "http://127.0.0.1:8001": str(system.rooms.base_url).rstrip("/"),
         "http://127.0.0.1:8003": str(system.search.base_url).rstrip("/"),
     }
-    started, *rest = runnable(TOUR)
+    started, *rest = TOUR
     assert started.code == "make run\n"
     scratch, watched = tmp_path / "steps", tmp_path / "watched.log"
     scratch.mkdir()
@@ -65,10 +65,6 @@ def test_what_is_pasted_means_the_same_in_every_shell() -> None:
 def test_no_address_stands_in_the_tour_but_at_its_top() -> None:
     named = [step.line for step in TOUR if "127.0.0.1" in step.code]
     assert len(named) == 1
-
-
-def runnable(tour: list[Step]) -> list[Step]:
-    return [step for step in tour if not any(note.startswith("needs ") for note in step.notes)]
 
 
 def restart(system: System, step: Step) -> None:
