@@ -1,5 +1,6 @@
 """Consuming from RabbitMQ: the link's thread fills a local queue, the worker takes batches from it and settles them."""
 
+import logging
 import threading
 import time
 from collections import deque
@@ -17,7 +18,10 @@ from common.messaging.rabbitmq_connection import Link, unavailable
 from common.messaging.rabbitmq_topology import declare_on, from_wire
 from common.messaging.topology import Queue, Topology
 
+log = logging.getLogger(__name__)
+
 _BURY = 10.0  # seconds until a dead letter must be confirmed
+_SILENT = 3.0  # seconds after which a consumer that holds nothing asks whether it is forgotten
 _MOST_PREFETCH = 65_535  # a 16-bit number on the wire
 
 
@@ -71,6 +75,7 @@ class RabbitSubscription(Subscription):
         self._generation = object()
         self._window = Window()  # the link's thread alone
         self._closed = False
+        self._heard = time.monotonic()  # when the broker last gave or told us something
         self._link = Link(parameters, self._prepare, self._lost)
         self._link.start()
 
@@ -79,7 +84,10 @@ class RabbitSubscription(Subscription):
         with self._arrived:
             if self._closed:
                 raise unavailable("the subscription is closed")
-            while not self._await(1, deadline - time.monotonic()):
+            while not self._await(1, min(deadline - time.monotonic(), _SILENT)):
+                if not self._held and time.monotonic() - self._heard >= _SILENT:
+                    self._heard = time.monotonic()
+                    self._link.post(self._ask_whether_forgotten)
                 if time.monotonic() >= deadline or self._is_closed():
                     return []
             # More than the prefetch allows will not come while we hold what we hold.
@@ -160,16 +168,30 @@ class RabbitSubscription(Subscription):
         channel.basic_qos(prefetch_count=self._prefetch)
         channel.basic_consume(self._queue.name, self._deliver, callback=lambda _: done())
 
+    def _ask_whether_forgotten(self, channel: Channel) -> None:
+        """RabbitMQ 3.10 may deliver nothing, for ever, to who consumed from a queue that was deleted and declared again at once."""
+
+        def answered(frame: "pika.frame.Method[pika.spec.Queue.DeclareOk]") -> None:
+            with self._arrived:
+                forgotten = bool(frame.method.message_count) and not self._local and not self._held
+            if forgotten and channel.is_open:
+                log.warning("%s holds messages and gives us none: consuming anew", self._queue.name)
+                channel.close()
+
+        channel.queue_declare(self._queue.name, passive=True, callback=answered)
+
     def _deliver(
         self, _channel: Channel, method: "pika.spec.Basic.Deliver", properties: pika.BasicProperties, body: bytes
     ) -> None:
         with self._arrived:
+            self._heard = time.monotonic()
             self._local.append((method.delivery_tag or 0, method.routing_key, properties, body))
             if len(self._local) >= self._enough:
                 self._arrived.notify_all()
 
     def _lost(self) -> None:
         with self._arrived:
+            self._heard = time.monotonic()
             self._generation = object()
             self._window = Window()
             self._local.clear()
