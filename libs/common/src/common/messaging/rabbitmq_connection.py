@@ -123,6 +123,10 @@ class Link:
             if self._channel is not None and self._connection is not None:
                 self._connection.ioloop.add_callback_threadsafe(partial(self._guarded, step, self._channel))
 
+    def renew(self) -> None:
+        """Puts a fresh channel in the place of this one, if there is one."""
+        self.post(self._renew)
+
     def close(self) -> None:
         """Says good-bye if it can and ends within two seconds even if it cannot; who waits gets Unavailable."""
         self._ended.set()
@@ -240,6 +244,11 @@ class Link:
             except Exception as error:
                 log.exception("a call to RabbitMQ failed")
                 self._replace(channel, reason_of(error))
+
+    def _renew(self, channel: Channel) -> None:
+        with self._changed:
+            self._channel = None
+        self._abandon(channel)
 
     def _abandon(self, channel: Channel) -> None:
         self._gone()

@@ -1,6 +1,5 @@
 """Consuming from RabbitMQ: the link's thread fills a local queue, the worker takes batches from it and settles them."""
 
-import logging
 import threading
 import time
 from collections import deque
@@ -18,10 +17,10 @@ from common.messaging.rabbitmq_connection import Link, unavailable
 from common.messaging.rabbitmq_topology import declare_on, from_wire
 from common.messaging.topology import Queue, Topology
 
-log = logging.getLogger(__name__)
-
 _BURY = 10.0  # seconds until a dead letter must be confirmed
-_SILENT = 3.0  # seconds after which a consumer that holds nothing asks whether it is forgotten
+# RabbitMQ 3.10 may deliver nothing, for ever, to who consumed from a queue that was deleted and declared again at once. Heartbeats come
+# more often than this (seconds): after such a silence something is wrong, and a consumer that holds nothing begins anew.
+_SILENT = 8.0
 _MOST_PREFETCH = 65_535  # a 16-bit number on the wire
 
 
@@ -87,7 +86,7 @@ class RabbitSubscription(Subscription):
             while not self._await(1, min(deadline - time.monotonic(), _SILENT)):
                 if not self._held and time.monotonic() - self._heard >= _SILENT:
                     self._heard = time.monotonic()
-                    self._link.post(self._ask_whether_forgotten)
+                    self._link.renew()
                 if time.monotonic() >= deadline or self._is_closed():
                     return []
             # More than the prefetch allows will not come while we hold what we hold.
@@ -167,18 +166,6 @@ class RabbitSubscription(Subscription):
         declare_on(channel, self._topology())
         channel.basic_qos(prefetch_count=self._prefetch)
         channel.basic_consume(self._queue.name, self._deliver, callback=lambda _: done())
-
-    def _ask_whether_forgotten(self, channel: Channel) -> None:
-        """RabbitMQ 3.10 may deliver nothing, for ever, to who consumed from a queue that was deleted and declared again at once."""
-
-        def answered(frame: "pika.frame.Method[pika.spec.Queue.DeclareOk]") -> None:
-            with self._arrived:
-                forgotten = bool(frame.method.message_count) and not self._local and not self._held
-            if forgotten and channel.is_open:
-                log.warning("%s holds messages and gives us none: consuming anew", self._queue.name)
-                channel.close()
-
-        channel.queue_declare(self._queue.name, passive=True, callback=answered)
 
     def _deliver(
         self, _channel: Channel, method: "pika.spec.Basic.Deliver", properties: pika.BasicProperties, body: bytes

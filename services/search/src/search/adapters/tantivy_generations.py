@@ -46,7 +46,7 @@ class TantivyGenerations(Generations):
     def open(self, number: int) -> Index:
         folder = self._folder / generation_name(number)
         if number == (live_number(self._folder) or 1):
-            return _Guest(folder)
+            return _Guest(folder, as_it_is=True)
         return TantivyGeneration(folder)
 
     def mark(self) -> int:
@@ -57,7 +57,7 @@ class TantivyGenerations(Generations):
         with _translated(), writing_lock(self._folder):
             self._holding = True
             try:
-                yield TantivyGeneration(self._folder / generation_name(live_number(self._folder) or 1)).scan()
+                yield TantivyGeneration(self._folder / generation_name(live_number(self._folder) or 1), as_it_is=True).scan()
             finally:
                 self._holding = False
 
