@@ -11,7 +11,7 @@ from common.errors import Unavailable
 from common.observability.metrics import BulkItems, Metrics
 from common.testing.metrics import sample
 from search.adapters.elasticsearch import ElasticsearchIndex
-from search.adapters.tantivy import TantivyIndex
+from search.adapters.tantivy_live import TantivyIndex
 from search.domain import Contents, Document
 from search.ports import Index
 
