@@ -36,7 +36,7 @@ sys.stdin.buffer.readline()
 
 _KILLED_BEFORE_IT_COULD_MERGE = """
 import os, sys, orjson
-from search.adapters.tantivy import TantivyIndex
+from search.adapters.tantivy_live import TantivyIndex
 from search.domain import Document
 index = TantivyIndex(sys.argv[1])
 for line in sys.stdin.buffer:
