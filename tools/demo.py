@@ -53,7 +53,8 @@ def _demo(values: Mapping[str, str]) -> None:
     if imported.returncode != 0:
         raise StackError(f"the import of {_SAMPLES.name} ended with exit {imported.returncode}")
     rooms = f"{bases['search']}/v1.0/search/rooms"
-    _wait_until_found(rooms)
+    hidden = _wait_until_found(rooms)
+    print(f"all are found, but for {hidden} that are hidden (is_visible: false)")
     print("\nThree searches to try:")
     for title, parameters in _SEARCHES:
         address = f"{rooms}?{urllib.parse.urlencode(parameters, safe=',')}"
@@ -64,10 +65,11 @@ def _demo(values: Mapping[str, str]) -> None:
             print(f"    {facet}: " + ", ".join(f"{each['value']} {each['count']}" for each in counts[:6]))
 
 
-def _wait_until_found(rooms: str) -> None:
-    """What was just written takes a moment to be found."""
+def _wait_until_found(rooms: str) -> int:
+    """What was just written takes a moment to be found. Answers how many are not meant to be."""
     with _SAMPLES.open(encoding="utf-8") as lines:
-        visible = sum(json.loads(line).get("is_visible", True) for line in lines if line.strip())
+        shown: list[bool] = [json.loads(line).get("is_visible", True) for line in lines if line.strip()]
+    visible = sum(shown)
     deadline = time.monotonic() + _FOUND_WITHIN
     while (found := _ask(f"{rooms}?limit=1")["total"]["value"]) < visible:
         if time.monotonic() > deadline:
@@ -75,6 +77,7 @@ def _wait_until_found(rooms: str) -> None:
                 f"only {found} of {visible} samples are found after {_FOUND_WITHIN:.0f} s; the services' logs say why"
             )
         time.sleep(0.1)
+    return len(shown) - visible
 
 
 def _ask(address: str) -> Any:

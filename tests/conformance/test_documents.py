@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 import schemathesis
@@ -121,6 +122,15 @@ def indexed(listing: dict[str, Any]) -> Document:
     room = Room(id=id, version=1, given=given, located=located, created_at=NOW, updated_at=NOW)
     shown = orjson.loads(orjson.dumps(room.shown(), option=orjson.OPT_UTC_Z))
     return Document(id=room.id, version=1, room=shown, trace_id="", request_id="", indexed_at="2026-01-02T00:00:00Z")
+
+
+def test_each_example_of_a_search_finds_samples(tmp_path: Path) -> None:
+    with search_api(tmp_path) as url, httpx.Client(base_url=f"{url}/v1.0") as client:
+        parameters = client.get("/openapi.json").json()["paths"]["/search/rooms"]["get"]["parameters"]
+        examples = [(each["name"], example["value"]) for each in parameters for example in each.get("examples", {}).values()]
+        assert examples
+        for name, value in examples:
+            assert client.get("/search/rooms", params={name: value}).json()["total"]["value"] > 0, value
 
 
 @pytest.mark.slow

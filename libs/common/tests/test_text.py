@@ -1,5 +1,7 @@
 """Text from crawlers becomes plain text."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,22 @@ from common.text import plain
         ("Cafe\u0301", "Café"),
         ("  a \t b\u00a0c \n", "a b c"),
         ("a <\x85b> c &lt\u037eb&gt; d", "a c d"),
+        ("two<p>para", "two para"),
+        ("h<h2>Head</h2>tail", "h Head tail"),
+        ("<tr><td>12 m²</td><td>650 €</td></tr>", "12 m² 650 €"),
+        ("an<i>other</i> <b>one</b> here", "another one here"),
+        ('<a title="a > b" href=x>link</a>', "link"),
+        ("<o:p>Word</o:p><?php echo ?>", "Word"),
+        ("one <!-- two --> three", "one three"),
+        ("one <style>p {}</style>two", "one two"),
+        # Markup that does not end takes nothing with it, and is no markup any more.
+        ("a <script> tag explained, then more", "a tag explained, then more"),
+        ("a <!-- comment and no end", "a < !-- comment and no end"),
+        ("x <y z and the rest", "x < y z and the rest"),
+        ('x <a title="foo> and the rest', "x and the rest"),
+        ("<img src=x onerror=alert(1)", "< img src=x onerror=alert(1)"),
+        ("contact <me@example.org> for more", "contact < me@example.org> for more"),
+        ("price<EUR 500", "price< EUR 500"),
         ("bell\x07 and \x1b[31mred", "bell and [31mred"),
     ],
 )
@@ -38,7 +56,8 @@ def test_lines_stay_where_they_matter():
 
 
 @pytest.mark.parametrize(
-    "empty", ["", "   ", "<b></b>", "&nbsp;", "\u200b \x01".replace("\u200b", ""), "<script>only()</script>"]
+    "empty",
+    ["", "   ", "<b></b>", "&nbsp;", "\u200b \x01", "<script>only()</script>", "\u3164", "\u2800", "\u202e", "\u200d\u2060\xad"],
 )
 def test_nothing_left_is_refused_by_name(empty):
     with pytest.raises(Invalid, match="name: must hold some text"):
@@ -55,6 +74,17 @@ def test_entities_hidden_in_entities_end():
     assert plain("&lt" + "&semi" * 5 + "; x", "name", maximum=200) == "< x"
     with pytest.raises(Invalid, match="name: hides"):
         plain("&lt" + "&semi" * 30 + ";b", "name", maximum=200)
+
+
+@pytest.mark.parametrize("piece", ["<a ", "<a '", '<a "', "<script>", "<!--", "</script", "<<", "&lt;", '<a "<', "<a b='>"])
+def test_hostile_text_takes_no_longer_than_it_is_long(piece):
+    plain("x" + piece * (20_000 // len(piece)), "name", maximum=100_000)  # quadratic work would meet the time-out
+
+
+@given(st.text(alphabet="<>-/ abps", max_size=60))
+def test_nothing_is_lost_but_what_stands_between_angle_brackets(text):
+    kept = iter(plain(f"x{text}", "name", maximum=1000))
+    assert all(letter in kept for letter in re.sub(r"<[^<>]*>|[^abps]", "", text))
 
 
 @given(st.text(max_size=200) | st.text(alphabet="<>&;abltgmp/#38 \n\r\x07\x85\u037e\u0338", max_size=60))

@@ -24,6 +24,9 @@ class Conflict(AtriumError):
     field: str
     existing_id: str
 
+    def __str__(self) -> str:
+        return f"another listing already has this {self.field}"
+
 
 @dataclass(eq=False)
 class Stale(AtriumError):

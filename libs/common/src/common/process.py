@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 #: A worker runs until the event is set, then finishes or gives back what it holds, and returns.
 Worker = Callable[[threading.Event], None]
 
-#: Seconds that workers have to end after the API has; and between a worker's failure and its next start.
-DRAIN, RESTART = 6.0, 1.0
+#: Seconds from the signal until workers are left to themselves, which ten are promised; between a worker's failure and its next start.
+END, RESTART = 9.0, 1.0
 
 
 class Server(Protocol):
@@ -43,8 +43,11 @@ def run(workers: Mapping[str, Worker], server: Server | None = None) -> None:
     # holds, neither a log nor an Event is one; this queue is, and `stop` only sets a flag.
     told: SimpleQueue[int] = SimpleQueue()
     stop, stopping = threading.Event(), threading.Event()
+    told_at = float("inf")
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
+        nonlocal told_at
+        told_at = time.monotonic()
         signal.signal(number, signal.SIG_DFL)  # the second time is not a request
         told.put(number)
         if server is not None:
@@ -69,7 +72,7 @@ def run(workers: Mapping[str, Worker], server: Server | None = None) -> None:
             server.run()
     finally:
         stop.set()
-        deadline = time.monotonic() + DRAIN
+        deadline = min(told_at, time.monotonic()) + END
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():

@@ -7,8 +7,6 @@ import html
 import re
 import unicodedata
 
-import nh3
-
 from common.errors import Invalid
 
 #: Decoding and stripping until nothing changes takes two or three rounds in good faith.
@@ -16,9 +14,26 @@ ROUNDS = 20
 _AMPERSANDS = re.compile(r"&(?:amp;|#0*38;|#[xX]0*26;)+")
 #: Without the semicolon it may just as well be text: `?a=1&copy=2`, `AT&Tower`.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});")
-#: Control characters but tab and newline; carriage returns have become newlines by then.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
-_BLOCKS = re.compile(r"(?i)<(?:br|/p|/div|/li|/h[1-6]|/tr)\s*/?>")
+#: Control characters but tab and newline (carriage returns have become newlines by then), and those that turn text around.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202d\u202e\ufeff]")
+#: Letters and symbols by their category, and nothing to see.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+#: A tag ends at its `>`, wherever HTML would look for a closing quote or an element's end until it has eaten the whole text.
+_TAG = r"""</?[A-Za-z][\w:.-]*(?=[\s/>])(?:(?:[^<>"']|"[^"<]*"|'[^'<]*')*+>|[^<>]*>)|<[!?][^<>]*>"""
+_TAGS = re.compile(rf"(?:{_TAG})(?:\s*(?:{_TAG}))*")
+_LINE_TAGS = re.compile(
+    r"(?i)</?(?:address|article|aside|blockquote|br|center|dd|div|dl|dt|figcaption|figure|footer|form|h[1-6r]|header|li|main|nav"
+    r"|ol|p|pre|section|table|tbody|tfoot|thead|title|tr|ul)(?=[\s/>])"
+)
+_WORD_TAGS = re.compile(r"(?i)</?(?:option|td|th)(?=[\s/>])|>\s")
+#: What is no text, with the end without which it is left alone.
+_NO_TEXT = [
+    (re.compile("<!--"), re.compile("-->")),
+    (re.compile(r"(?i)<script(?=[\s/>])[^<>]*>"), re.compile(r"(?i)</script\s*>")),
+    (re.compile(r"(?i)<style(?=[\s/>])[^<>]*>"), re.compile(r"(?i)</style\s*>")),
+]
+#: Looks like the beginning of a tag, and is none.
+_LOOSE = re.compile(r"<(?=[A-Za-z/!?])")
 _SPACES = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r"\n{3,}")
 
@@ -38,7 +53,7 @@ def plain(text: str, field: str, *, maximum: int, lines: bool = False) -> str:
         raise Invalid.field(field, "hides entities or tags inside one another too deeply")
     text = "\n".join(_SPACES.sub(" ", line).strip() for line in text.split("\n")) if lines else " ".join(text.split())
     text = _LINES.sub("\n\n", text).strip()
-    if not text:
+    if not any(unicodedata.category(character)[0] not in "CZ" and character not in _BLANK for character in text):
         raise Invalid.field(field, "must hold some text")
     if len(text) > maximum:
         raise Invalid.field(field, f"is longer than {maximum} characters once it is plain text")
@@ -57,7 +72,25 @@ def _marks_removed(text: str) -> str:
 
 
 def _stripped(text: str) -> str:
+    """Without tags, and without anything that a browser would take for one; a line break where a block begins or ends."""
     if "<" not in text:
         return text
-    # A cleaner escapes what it keeps; the caller decodes it again.
-    return nh3.clean(_BLOCKS.sub(lambda tag: "\n" + tag[0], text), tags=set(), attributes={})
+    for begin, end in _NO_TEXT:
+        text = _cut(text, begin, end)
+    return _LOOSE.sub("< ", _TAGS.sub(_space, text))
+
+
+def _cut(text: str, begin: re.Pattern[str], end: re.Pattern[str]) -> str:
+    """Without what lies between `begin` and the next `end`, both included."""
+    kept, at = [], 0
+    while (opening := begin.search(text, at)) and (closing := end.search(text, opening.end())):
+        kept.append(text[at : opening.start()])
+        at = closing.end()
+    return "".join((*kept, text[at:]))
+
+
+def _space(tags: re.Match[str]) -> str:
+    """What takes the place of neighbouring tags."""
+    if _LINE_TAGS.search(tags[0]):
+        return "\n"
+    return " " if _WORD_TAGS.search(tags[0]) else ""

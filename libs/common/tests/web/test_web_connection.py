@@ -1,15 +1,19 @@
 """What reaches no application: heads that are too large, malformed or never whole, over real sockets."""
 
 import json
+import re
 import socket
+import struct
 import time
+from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
 
-from common.web import connection
+from common.testing.waiting import eventually
+from common.web import bridge, connection
 from common.web.serve import HttpServer, running
 
 GOOD = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
@@ -87,3 +91,74 @@ def test_a_slow_body_has_no_such_limit(toys: ModuleType, monkeypatch: pytest.Mon
         client.settimeout(10)
         client.sendall(b'"name": "slow", "price":1}')
         assert client.recv(65536).startswith(b"HTTP/1.1 201 Created")
+
+
+TOY = b'{"name": "whole", "price": 1}'
+POST = b"POST /v1.0/toys HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(TOY) + TOY
+CHUNKED = b"POST /v1.0/toys HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def answers(server: HttpServer, sent: bytes, *, half_closed: bool = False) -> list[int]:
+    """The statuses of all answers until the server closes the connection."""
+    with socket.create_connection((server.host, server.port), 10) as client:
+        client.sendall(sent)
+        if half_closed:
+            client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    return [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", answer)]
+
+
+@pytest.mark.parametrize("tail", [b"}\r\n\r\n", b"\x00\x01garbage", GOOD[:-2] + b"\r\na b: c\r\n\r\n", CHUNKED + b"zz\r\n"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_request_that_was_whole_has_its_answer_whatever_follows(
+    server: HttpServer, caplog: pytest.LogCaptureFixture, tail: bytes, count: int
+) -> None:
+    assert answers(server, POST * count + tail) == [201] * count
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("sent", [CHUNKED + b"zz\r\n", CHUNKED + b"1d\r\n" + TOY + b"\r\n0\r\nContent-Length: 5\r\n\r\n"])
+def test_a_body_that_is_malformed_is_one_problem_and_no_error(
+    server: HttpServer, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    assert answers(server, sent) in ([400], [201])
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"), [(POST, [201]), (POST * 30, [201] * 30), (POST * 2 + CHUNKED + b"1\r\n{\r\n", [201] * 2)]
+)
+def test_a_client_that_sends_no_more_still_reads_its_answers(
+    server: HttpServer, caplog: pytest.LogCaptureFixture, sent: bytes, expected: list[int]
+) -> None:
+    assert answers(server, sent, half_closed=True) == expected
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_client_that_is_gone_is_no_error(server: HttpServer, client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(20):
+        with socket.create_connection((server.host, server.port), 10) as gone:
+            gone.sendall(POST * 20)
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not a good-bye
+    assert client.get("/livez").status_code == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_bodies_that_do_not_come_take_nothing_from_others(server: HttpServer, client: httpx.Client) -> None:
+    head = b"POST /v1.0/toys HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{"
+    with ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(socket.create_connection((server.host, server.port), 10)).sendall(head)
+        assert client.post("/v1.0/toys", json={"name": "another", "price": 1}).status_code == 201
+
+
+def test_no_more_bodies_than_fit_are_held(toys: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge.BodyBudget.__init__, "__defaults__", (1_500_000,))
+    with running(toys.toy_app()) as server, ExitStack() as stack, httpx.Client(base_url=server.url) as client:
+        head = b"POST /v1.0/toys HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
+        holding = stack.enter_context(socket.create_connection((server.host, server.port), 10))
+        holding.sendall(head + b" " * 999_999)
+        large = {"name": "x" * 900_000, "price": 1}
+        assert eventually(lambda: client.post("/v1.0/toys", json=large).status_code == 503)
+        holding.close()
+        assert eventually(lambda: client.post("/v1.0/toys", json=large).status_code == 400)  # too long a name

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from common.errors import Unavailable
+from common.web import exchange
 from common.web.serve import HttpServer, running
 from common.web.streaming import CONTENT_TYPES, Limits, Line, Stream, ndjson
 
@@ -291,3 +292,34 @@ def answers(server: HttpServer) -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.mark.parametrize("drip", [b"1\r\n \r\n", b"1\r\n\n\r\n", b"1\r\n{\r\n"], ids=["blank", "empty line", "one long line"])
+def test_who_sends_bytes_but_no_lines_keeps_no_place(toys: ModuleType, monkeypatch: pytest.MonkeyPatch, drip: bytes) -> None:
+    monkeypatch.setattr(exchange, "_SILENT_SECONDS", 0.5)
+    with importing(toys, echo, max_streams=1) as server, socket.create_connection(("127.0.0.1", server.port), 10) as client:
+        client.sendall(HEAD)
+        client.settimeout(0.05)
+        answer = b""
+        for _ in range(200):  # ten seconds
+            try:
+                client.sendall(drip)
+                answer += client.recv(65536)
+                break
+            except TimeoutError:
+                continue
+        assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_slow_import_goes_on_as_long_as_lines_come(toys: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "_SILENT_SECONDS", 0.5)
+
+    def slowly() -> Iterator[bytes]:
+        for _ in range(10):
+            yield b"{}\n"
+            time.sleep(0.15)
+
+    with importing(toys, echo) as server:
+        status, lines = send_then_read(server, slowly())
+        assert (status, len(lines)) == (200, 10)
+        assert "aborted" not in str(lines)

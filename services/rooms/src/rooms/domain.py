@@ -18,6 +18,8 @@ Recurrency = Literal["daily", "weekly", "monthly"]
 PER_MONTH: dict[str, tuple[int, int]] = {"daily": (30, 1), "weekly": (52, 12), "monthly": (1, 1)}
 
 _NOT_IN_URLS = re.compile(r'[\x00-\x20\x7f<>"\\^`{|}]')
+_NOT_IN_HOSTS = re.compile(r"[%*!$&'()+,;=]|^\.|\.\.")
+_UPPER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}  # of others some grow
 
 #: Characters.
 NAME, DESCRIPTION, PROVIDER, PLACE, URL = 200, 20_000, 100, 200, 2048
@@ -178,12 +180,12 @@ def web_url(text: str, field: str) -> str:
         raise Invalid.field(field, "is not a URL") from None
     if parts.scheme not in ("http", "https"):
         raise Invalid.field(field, "must start with http:// or https://")
-    if not parts.hostname or _NOT_IN_URLS.search(text):
+    if not parts.hostname or _NOT_IN_HOSTS.search(parts.hostname) or _NOT_IN_URLS.search(text) or not text.isprintable():
         raise Invalid.field(field, "is not a URL")
     if parts.username is not None:
         raise Invalid.field(field, "must not hold a user name or password")
     head = len(parts.scheme) + len("://") + len(parts.netloc)
-    return text[:head].lower() + text[head:]
+    return text[:head].translate(_UPPER) + text[head:]
 
 
 def provider_name(text: str) -> str:

@@ -1,17 +1,21 @@
 """What can be done with rooms, one class per verb."""
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from uuid_utils import uuid7
 
+from common.backoff import Backoff
 from common.errors import Invalid, Stale, Unavailable
 from rooms.domain import Area, Listing, Room, web_url
 from rooms.ports import Areas, Clock, Filter, Rooms
 
-#: How often a change is tried again that another one overtook.
-RETRIES = 10
+T = TypeVar("T")
+
+#: How often a change is tried again that another one overtook, after pauses which grow to LONGEST seconds.
+RETRIES, LONGEST = 30, 0.2
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class PublishRoom:
 
 @dataclass(frozen=True)
 class ReviseRoom:
-    """Raises NotFound, Conflict, and Stale where the current version is not among `expected`."""
+    """Raises NotFound, Conflict, Stale where the current version is not among `expected`, Unavailable where others never let it through."""
 
     rooms: Rooms
     areas: Areas
@@ -41,41 +45,35 @@ class ReviseRoom:
 
     def __call__(self, id: str, revision: Callable[[Room], Listing], expected: Collection[int] | None = None) -> Room:
         """`revision` makes the new listing from the current room; it may be asked again if another change comes between."""
-        for attempt in range(RETRIES):
+
+        def revised() -> Room:
             current = self.rooms.get(id)
             _expect(current, expected)
             given = revision(current)
             room = current.revised(given, _located(self.areas, given, current), self.clock.now())
-            try:
-                self.rooms.put(room)
-            except Stale:
-                if expected is not None or attempt == RETRIES - 1:
-                    raise
-            else:
-                return room
-        raise AssertionError("unreachable")
+            self.rooms.put(room)
+            return room
+
+        return _overtaking(revised, expected)
 
 
 @dataclass(frozen=True)
 class WithdrawRoom:
-    """Raises NotFound, and Stale where the current version is not among `expected`."""
+    """Raises NotFound, Stale where the current version is not among `expected`, Unavailable where others never let it through."""
 
     rooms: Rooms
     clock: Clock
 
     def __call__(self, id: str, expected: Collection[int] | None = None) -> int:
         """Answers the tombstone's version."""
-        for attempt in range(RETRIES):
+
+        def withdrawn() -> int:
             current = self.rooms.get(id)
             _expect(current, expected)
-            try:
-                self.rooms.remove(current, self.clock.now())
-            except Stale:
-                if expected is not None or attempt == RETRIES - 1:
-                    raise
-            else:
-                return current.version + 1
-        raise AssertionError("unreachable")
+            self.rooms.remove(current, self.clock.now())
+            return current.version + 1
+
+        return _overtaking(withdrawn, expected)
 
 
 @dataclass(frozen=True)
@@ -128,14 +126,18 @@ class ImportRooms:
                 waiting[line] = web_url(document["url"], "url")
             except Invalid as error:
                 outcomes[line] = Imported("invalid", problem=error)
-        fruitless = 0
+        fruitless, backoff = 0, _backoff()
         while waiting:
             settled = self._store(documents, waiting)
             outcomes |= settled
             waiting = {line: url for line, url in waiting.items() if line not in settled}
             fruitless = 0 if settled else fruitless + 1
-            if fruitless == RETRIES:
-                raise Unavailable("the database", "others keep changing the same rooms")
+            if settled:
+                backoff.reset()
+            elif fruitless == RETRIES:
+                raise Unavailable("a place among those who change the same rooms")
+            else:
+                time.sleep(backoff.pause())
         return [outcomes[line] for line in range(len(documents))]
 
     def _store(self, documents: Sequence[dict[str, Any]], waiting: dict[int, str]) -> dict[int, Imported]:
@@ -174,6 +176,23 @@ class ImportRooms:
                 line: Imported(outcome, room.id) for (line, outcome, room), ok in zip(changes, written, strict=True) if ok
             }
         return settled
+
+
+def _overtaking(change: Callable[[], T], expected: Collection[int] | None) -> T:
+    """Does what may raise Stale until it does not; at once where a version is expected."""
+    backoff = _backoff()
+    for _ in range(RETRIES):
+        try:
+            return change()
+        except Stale:
+            if expected is not None:
+                raise
+        time.sleep(backoff.pause())
+    raise Unavailable("a place among those who change this room")
+
+
+def _backoff() -> Backoff:
+    return Backoff(shortest=0.002, longest=LONGEST)
 
 
 def _expect(current: Room, expected: Collection[int] | None) -> None:

@@ -125,7 +125,7 @@ def test_an_api_that_is_away_is_waited_for_and_then_named(run, listing, tmp_path
     url = f"http://127.0.0.1:{free_port()}"
     status, said = run(file, "--url", url, "--patience", "0.5")
     assert status == 2
-    assert said.count("waiting for the API: ") == 1
+    assert said.count(f"waiting up to 0.5 s for {url}: ") == 1
     assert said.splitlines()[-1].startswith(f"rooms: the API at {url} is not available: ")
     assert said.endswith("Connection refused; importing the file again goes on from line 1\n")
 
@@ -174,7 +174,7 @@ def test_an_import_goes_on_when_the_api_was_killed_and_comes_back(listing, tmp_p
         api.communicate()
         importing.stdin.write("".join(json.dumps(each) + "\n" for each in listings[2000:4000]))
         importing.stdin.flush()
-        assert importing.stderr.readline().startswith("waiting for the API: ")
+        assert importing.stderr.readline().startswith(f"waiting up to 60 s for http://127.0.0.1:{data['ROOMS_PORT']}: ")
         api = process("api", **data)
         out, said = importing.communicate("".join(json.dumps(each) + "\n" for each in listings[4000:]), timeout=60)
         assert (importing.returncode, out) == (0, "")
@@ -240,5 +240,5 @@ def test_only_what_was_not_answered_is_sent_again(run, listing, tmp_path):
     assert seen == [lines, lines, lines[3:], lines[5:], lines[5:], lines[5:]]
     waits = [line for line in said.splitlines() if line.startswith("waiting")]
     assert len(waits) == 3
-    assert waits[1].startswith("waiting for the API: peer closed connection")
-    assert waits[2] == "waiting for the API: the outbox is not available"
+    assert waits[1].startswith(f"waiting up to 60 s for {url}: peer closed connection")
+    assert waits[2] == f"waiting up to 60 s for {url}: the outbox is not available"

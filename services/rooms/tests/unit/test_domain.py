@@ -92,6 +92,12 @@ def test_each_revision_is_the_next_version():
         ("url", "https://[::1/"),
         ("url", "https://user:secret@a.example/"),
         ("url", "https://a.example/a b"),
+        ("url", "https://a.example/a\u00a0b"),
+        ("url", "https://a.example/\u202eb"),
+        ("url", "http://\u200b/"),
+        ("url", "http://*/"),
+        ("url", "http://./"),
+        ("url", "http://a%00/"),
         ("url", "https://a.example/\nx"),
         ("url", "https://a.example\\@b.example/"),
         ("currency", "XYZ"),
@@ -110,3 +116,8 @@ def test_what_cannot_be_used_is_refused_by_name(field, value):
     with pytest.raises(Invalid) as refused:
         Listing.parse(document)
     assert refused.value.errors[0].name == field
+
+
+def test_a_url_does_not_grow():
+    url = "HTTP://" + "İ" * 2041  # whose small letter has two characters
+    assert Listing.parse(GIVEN | {"url": url}).url == "http://" + "İ" * 2041

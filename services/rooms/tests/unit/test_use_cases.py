@@ -122,7 +122,7 @@ def test_a_revision_that_was_overtaken_is_made_anew_from_what_is_there_now(house
 def test_a_revision_is_not_tried_for_ever(house):
     room = house.publish()
     house.overtake(room.id, times=RETRIES)
-    with pytest.raises(Stale):
+    with pytest.raises(Unavailable, match="a place among those"):
         house.revise(room.id, name="new")
     assert house.rooms.get(room.id).given.name == "n"
 
@@ -163,7 +163,7 @@ def test_a_withdrawal_that_was_overtaken_removes_what_is_there_now(house):
 def test_a_withdrawal_is_not_tried_for_ever_and_under_a_condition_once(house):
     room = house.publish()
     house.overtake(room.id, times=RETRIES)
-    with pytest.raises(Stale):
+    with pytest.raises(Unavailable, match="a place among those"):
         house.withdraw(room.id)
     house.overtake(room.id)
     with pytest.raises(Stale):

@@ -357,7 +357,7 @@ def test_no_text_is_a_query_language(served: tuple[httpx.Client, Index]) -> None
 
 
 def test_every_example_of_the_document_works(served: tuple[httpx.Client, Index], document: Make) -> None:
-    _put(served, document(name="Sunny room, balkon Zimmer"))
+    _put(served, document(name="Studio in Zürich, Balkonzimmer, balkon Zimmer"))
     document_ = served[0].get("/v1.0/openapi.json").json()
     together: dict[str, str] = {}
     parameters = document_["paths"]["/search/rooms"]["get"]["parameters"]

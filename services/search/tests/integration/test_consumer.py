@@ -230,7 +230,9 @@ def test_heartbeats_that_vouch_for_nothing_are_rejected_and_leave_the_index_alon
         *["unknown-source"] * 3, "from-the-future", "from-the-past", None,
     ]  # fmt: skip
     assert all(len(answer.detail) < 300 for answer in answers if answer)
-    _wait(lambda: index.progress() == {"rooms": now + timedelta(seconds=30)})
+    _wait(lambda: bool(index.progress()))
+    # Its clock is fast: what it vouches for ends now.
+    assert now <= index.progress()["rooms"] <= datetime.now(UTC)
 
 
 class _RefusesProgress(_Refuses):

@@ -17,8 +17,14 @@ from common.errors import Unavailable, WrongSetting
 #: Seconds: to connect, for one statement, for another's lock.
 CONNECT, STATEMENT, LOCK = 5, 15, 10
 
+#: What PostgreSQL says to one of two who wait for each other. Nothing was written: trying again is all it takes.
+_CONTENDED = ("40P01", "40001")
 #: What PostgreSQL says before it was migrated (no such table, no such column), and while it is a standby.
 _NOT_READY = ("42P01", "42703", "25006")
+
+
+class Contended(Unavailable):
+    """Others hold what this needs, and it was rolled back."""
 
 
 def open_engine(url: str, pool_size: int = 16) -> Engine:
@@ -101,6 +107,8 @@ def _translate(context: ExceptionContext) -> None:
     error = context.original_exception
     kind = type(context.sqlalchemy_exception)
     # DatabaseError itself is what SQLite says of a file that is no database; its subclasses speak of our statement.
+    if getattr(error, "sqlstate", None) in _CONTENDED:
+        raise Contended("the database", "others are writing the same rows") from error
     trouble = kind in (sa.OperationalError, sa.InterfaceError, sa.TimeoutError, sa.DatabaseError)
     if context.is_disconnect or trouble or getattr(error, "sqlstate", None) in _NOT_READY:
         # The driver's first line; its text may go on with the statement.

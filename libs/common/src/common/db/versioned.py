@@ -1,7 +1,9 @@
 """A versioned row and its event, written as one: the outbox table, and the two ways to write into both."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -19,10 +21,12 @@ from sqlalchemy import (
     select,
 )
 
-from common.db.engine import transaction
+from common.backoff import Backoff
+from common.db.engine import Contended, transaction
 from common.failpoints import failpoint
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def outbox_table(metadata: MetaData) -> Table:
@@ -41,6 +45,16 @@ def outbox_table(metadata: MetaData) -> Table:
         Column("body", LargeBinary, nullable=False),
         sqlite_autoincrement=True,
     )
+
+
+def retried(step: Callable[[], T]) -> T:
+    """Runs what is one transaction again where another one stood in its way."""
+    backoff = Backoff(shortest=0.005, longest=0.2)
+    for _ in range(10):
+        with contextlib.suppress(Contended):
+            return step()
+        time.sleep(backoff.pause())
+    return step()
 
 
 def write(engine: Engine, change: Insert | Update, outbox: Table, event: Row) -> bool:

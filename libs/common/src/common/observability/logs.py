@@ -24,6 +24,7 @@ _TAMED = {
     "httpcore": "WARNING",
     "elastic_transport": "WARNING",
     "alembic": "WARNING",
+    "pycountry": "WARNING",
 }
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,55 +48,58 @@ class BodyBudget:
         self._limit = limit
         self._left = max(total, limit)
 
-    def reserve(self, scope: Scope) -> int:
-        """How many bytes the body may have: what its Content-Length says, the limit when it is chunked, 0 when there is none.
+    @asynccontextmanager
+    async def body(self, scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
+        """The whole body, for as long as the block lasts. Counted as it comes: a client that sends little takes little from others.
 
-        To be given back with `release`. Raises Problem 413, Unavailable when too much is reserved, before anything is read.
+        Raises Problem 413 (before anything is read, where Content-Length says so; else as soon as there is more), 408 when it comes
+        too slowly, Unavailable when too much is in memory.
         """
-        size = _announced(scope, self._limit)
-        if size > self._limit:
-            raise too_large(self._limit)
-        if size > self._left:
-            raise Unavailable("this service", "too many bodies are in memory")
-        self._left -= size
-        return size
+        pieces: list[bytes] = []
+        try:
+            if _has_body(scope, self._limit):
+                await self._read(receive, pieces)
+            yield b"".join(pieces)
+        finally:
+            self._left += sum(map(len, pieces))
 
-    def release(self, size: int) -> None:
-        self._left += size
+    async def _read(self, receive: Receive, pieces: list[bytes]) -> None:
+        size = 0
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                async for piece in _pieces(receive):
+                    pieces.append(piece)
+                    size += len(piece)
+                    self._left -= len(piece)
+                    if size > self._limit:
+                        raise too_large(self._limit)
+                    if self._left < 0:
+                        raise Unavailable("this service", "too many bodies are in memory")
+        except TimeoutError:
+            raise Problem("timeout", headers=(("Connection", "close"),)) from None
 
 
-def _announced(scope: Scope, when_chunked: int) -> int:
-    chunked = False
+def _has_body(scope: Scope, limit: int) -> bool:
+    """Whether one is to come. Raises Problem 413 for one that is said to be larger than `limit`."""
     for name, value in scope["headers"]:
         if name == b"content-length":
             if not value.isdigit() or len(value) > 18:
                 raise Problem("bad-request", "Content-Length is not a number")
-            return int(value)
-        chunked = chunked or name == b"transfer-encoding"
-    return when_chunked if chunked else 0
+            if int(value) > limit:
+                raise too_large(limit)
+            return int(value) > 0
+    return any(name == b"transfer-encoding" for name, _ in scope["headers"])
 
 
-async def read_body(receive: Receive, size: int) -> bytes:
-    """The whole body, of at most `size` bytes. Raises Problem 413 as soon as there are more, 408 when it comes too slowly."""
-    if not size:
-        return b""
-    pieces: list[bytes] = []
-    left = size
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Disconnected
-                piece = message.get("body", b"")
-                left -= len(piece)
-                if left < 0:
-                    raise too_large(size)
-                pieces.append(piece)
-                if not message.get("more_body"):
-                    return b"".join(pieces)
-    except TimeoutError:
-        raise Problem("timeout", headers=(("Connection", "close"),)) from None
+async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
+    """Raises Disconnected."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        more = bool(message.get("more_body"))
+        yield message.get("body", b"")
 
 
 async def drain(receive: Receive) -> None:

@@ -1,10 +1,13 @@
-"""One HTTP connection: uvicorn's protocol, with bounds on a request's head and problem documents where no application answers."""
+"""One HTTP connection: uvicorn's protocol, with bounds on a request's head and problem documents where no application answers.
+
+Every request that was whole has its answer, whatever came after it: it may have written something.
+"""
 
 import asyncio
 import contextvars
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from common.observability.context import begin, use
 from common.web.problems import Problem
@@ -26,6 +29,7 @@ class Connection(HttpToolsProtocol):
         self._without_progress = 0  # bytes
         self._too_large = self._refused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None  # `cycle` is the last that came, maybe still in the pipeline
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -33,7 +37,16 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        for cycle in self._open_cycles():
+            _forget(cycle)
+        self.pipeline.clear()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it: whether the connection stays
+        """The client will send no more. It may still read: what it sent whole is answered before the connection ends."""
+        self._refused = True
+        self._drop_broken()
+        return self._end_after_answers()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -81,8 +94,11 @@ class Connection(HttpToolsProtocol):
         """Answers in place of the application, unless it has begun to, and ends the connection."""
         self._refused = True
         self._stop_timer()
-        if self._answering() and self.cycle.response_started:
+        broken = self._drop_broken()
+        if broken is not None and broken.response_started:
             self.transport.close()  # half an answer is out: another cannot follow
+            return
+        if self._end_after_answers():
             return
         problem = Problem("bad-request", _MALFORMED)
         if self._too_large:
@@ -91,6 +107,32 @@ class Connection(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _open_cycles(self) -> list[RequestResponseCycle]:
+        """The requests that are not answered yet, in order."""
+        running = self._running
+        first = [running] if running is not None and not running.response_complete and not running.disconnected else []
+        return [*first, *(cycle for cycle, _ in reversed(self.pipeline))]
+
+    def _drop_broken(self) -> RequestResponseCycle | None:
+        """The request that has come in part and never will be whole: its application is told that the client has gone."""
+        broken = next((cycle for cycle in self._open_cycles() if cycle.more_body), None)
+        if broken is not None:
+            _forget(broken)
+            if self.pipeline and self.pipeline[0][0] is broken:
+                self.pipeline.popleft()
+        return broken
+
+    def _end_after_answers(self) -> bool:
+        """Closes after the answers that are due; False where there are none."""
+        due = self._open_cycles()
+        if due:
+            due[-1].keep_alive = False
+        return bool(due)
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)  # ": " and CRLF
@@ -110,6 +152,12 @@ class Connection(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _forget(cycle: RequestResponseCycle) -> None:
+    """As if its client had gone."""
+    cycle.disconnected = True
+    cycle.message_event.set()
 
 
 def _answer(problem: Problem) -> bytes:

@@ -22,7 +22,8 @@ Process = Callable[[Sequence[Line]], Sequence[bytes]]
 logger = logging.getLogger("common.web.streaming")
 _DRAIN_SECONDS = 30.0  # how long an aborted import still takes and forgets what the client sends
 _DRAIN_SECONDS_STOPPING = 2.0
-_SILENT_SECONDS = 30.0  # how long a client may send nothing while we wait for it: it holds one of few places
+# How long a client may take until the next line, or the next part of a long one, while we wait for it: it holds one of few places.
+_SILENT_SECONDS, _PART = 30.0, 64 * 1024
 _UNREAD_SECONDS = 300.0  # how long a client may read nothing
 
 
@@ -58,6 +59,8 @@ class Exchange:
         self._pending: deque[Line] = deque()
         self._pending_bytes = 0
         self._flush_at = 0.0  # when the oldest pending line has lingered long enough, by the loop's clock
+        self._heard_at = asyncio.get_running_loop().time()  # when the last line, or part of one, was complete
+        self._unheard = 0  # bytes since then
         self._input_ended = asyncio.Event()
         self._outcomes = False  # whether any has been spooled
         self._to_send = asyncio.Event()
@@ -109,7 +112,8 @@ class Exchange:
                     if self._pending and (self._full() or self._input_ended.is_set() or loop.time() >= self._flush_at):
                         processing = asyncio.ensure_future(self._process(self._batch()))
                 idle = processing is None and not self._pending
-                timeout = _SILENT_SECONDS if idle else max(0.0, self._flush_at - loop.time()) if processing is None else None
+                until = self._heard_at + _SILENT_SECONDS if idle else self._flush_at
+                timeout = max(0.0, until - loop.time()) if processing is None else None
                 waiting = {each for each in (receiving, processing, stopping) if each is not None and not each.done()}
                 done, _ = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 if idle and not done:
@@ -118,6 +122,7 @@ class Exchange:
                     if not processing.result():
                         return None
                     processing = None
+                    self._heard_at = loop.time()
                 if receiving is not None and receiving.done():
                     self._take(receiving.result())
                     receiving = None
@@ -135,8 +140,12 @@ class Exchange:
         if not message.get("more_body"):
             self._input_ended.set()
             lines += self._splitter.finish()
+        now = asyncio.get_running_loop().time()
+        self._unheard += len(message.get("body", b""))
+        if lines or self._unheard >= _PART:
+            self._heard_at, self._unheard = now, 0
         if lines and not self._pending:
-            self._flush_at = asyncio.get_running_loop().time() + self._how.limits.linger
+            self._flush_at = now + self._how.limits.linger
         self._pending += lines
         self._pending_bytes += sum(len(line) for _, line in lines if isinstance(line, bytes))
 

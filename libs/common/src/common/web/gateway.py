@@ -15,7 +15,7 @@ from injector import Injector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.errors import Invalid
-from common.web.bridge import BodyBudget, read_body, run_wsgi
+from common.web.bridge import BodyBudget, run_wsgi
 from common.web.operations import Call, Operation, api_keys, unique_parameters
 from common.web.parameters import Parameters
 from common.web.streaming import PARAMETERS, Stream
@@ -108,13 +108,9 @@ class Gateway(SpecMiddleware):  # type: ignore[misc]
             scope[PARAMETERS] = arguments
             await stream(scope, receive, send)
             return
-        size = self._bodies.reserve(scope)
-        try:
-            body = await read_body(receive, size)
+        async with self._bodies.body(scope, receive) as body:
             call = Call(operation, scope["path_params"], body, extensions.get("connexion_context") or {})
             answer = await run_wsgi(self._app, self._workers, scope, body, call)
-        finally:
-            self._bodies.release(size)
         await answer.send(send)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -23,7 +24,7 @@ def parse_json(data: bytes | bytearray | memoryview) -> Any:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise Invalid((FieldError("body", "", _what_is_wrong(bytes(data), error)),)) from None
+        raise Invalid((_what_is_wrong(bytes(data), error),)) from None
     holder = [value]
     checker = _Checker()
     checker.check(holder, "", 0)
@@ -88,11 +89,33 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return seen
 
 
-def _what_is_wrong(data: bytes, error: orjson.JSONDecodeError) -> str:
+def _what_is_wrong(data: bytes, error: orjson.JSONDecodeError) -> FieldError:
     try:
         data.decode()
     except UnicodeDecodeError as broken:
-        return f"is not UTF-8: invalid byte at position {broken.start}"
+        return FieldError("body", "", f"is not UTF-8: invalid byte at position {broken.start}")
     if not data.strip():
-        return "is empty, JSON was expected"
-    return f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"[:300]
+        return FieldError("body", "", "is empty, JSON was expected")
+    try:
+        found = _unbearable(json.loads(data, strict=False, parse_int=float), "")
+    except (ValueError, RecursionError):
+        found = None
+    if found is not None:
+        return found
+    return FieldError("body", "", f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"[:300])
+
+
+def _unbearable(value: Any, path: str) -> FieldError | None:
+    """The first value that Python's lenient parser takes and nobody else could."""
+    if isinstance(value, float) and not isfinite(value):
+        return FieldError("body", _shortened(path), "must be a finite number")
+    if isinstance(value, str) and "\0" in value:
+        return FieldError("body", _shortened(path), "contains the character U+0000")
+    if isinstance(value, str) and not value.isprintable() and any("\ud800" <= each <= "\udfff" for each in value):
+        return FieldError("body", _shortened(path), "contains half of a surrogate pair")
+    entries: Any = ()
+    if isinstance(value, dict):
+        entries = ((_joined(path, key), each) for key, each in value.items())
+    elif isinstance(value, list):
+        entries = ((f"{path}[{position}]", each) for position, each in enumerate(value))
+    return next((found for inner, each in entries if (found := _unbearable(each, inner))), None)

@@ -1,5 +1,6 @@
 """The few pages people look at: the front page, what a problem means, and the document with Swagger UI."""
 
+import re
 from html import escape
 from pathlib import Path
 
@@ -36,7 +37,11 @@ async def problem_page(scope: Scope, receive: Receive, send: Send) -> None:
     kind = KINDS.get(scope["path_params"]["name"])
     if kind is None:
         raise Problem("no-such-path")
-    await _html(escape(kind.title), f"<p>Status {kind.status}.</p><p>{escape(kind.meaning)}</p>")(scope, receive, send)
+    await _html(escape(kind.title), f"<p>Status {kind.status}.</p><p>{_with_code(kind.meaning)}</p>")(scope, receive, send)
+
+
+def _with_code(text: str) -> str:
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 def documents(spec: Path, specification: Specification) -> dict[str, ASGIApp]:

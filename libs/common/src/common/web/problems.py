@@ -120,7 +120,11 @@ class ProblemTable:
             Conflict: lambda error: Problem(
                 "conflict",
                 str(error),
-                {"field": error.field, "existing_id": error.existing_id},
+                {
+                    "field": error.field,
+                    "existing_id": error.existing_id,
+                    "errors": errors_as_json([FieldError("body", error.field, str(error))]),
+                },
                 (("Location", location(error.existing_id)),) if location else (),
             ),
             Stale: lambda error: Problem(

@@ -124,6 +124,8 @@ def _field_errors(error: jsonschema_rs.ValidationError, where: str, name: str, d
             return [FieldError(where, _joined(path, each)[:200], "is not a known property") for each in kind.unexpected]  # type: ignore[attr-defined]
         case "pattern" | "format" if hint := _hint(error.schema_path, document):
             return [FieldError(where, path, hint)]
+        case "type" if error.instance is None:
+            return [FieldError(where, path, f"{_detail(kind, error.message)}, not null")]
     return [FieldError(where, path, _detail(kind, error.message))]
 
 

@@ -13,7 +13,7 @@ import uvicorn
 from common.errors import WrongSetting
 from common.web.app import Application
 
-STOP_SECONDS = 8.0
+STOP_SECONDS = 5.0
 
 
 class HttpServer:

@@ -4,7 +4,7 @@ import flask
 from starlette.types import ASGIApp, Receive, Scope, Send
 from werkzeug.routing import Map
 
-from common.web.bridge import BodyBudget, read_body, run_wsgi
+from common.web.bridge import BodyBudget, run_wsgi
 from common.web.problems import Problem
 from common.web.routing import allow
 from common.web.threads import Workers
@@ -33,12 +33,8 @@ class Views:
             raise Problem("method-not-allowed", headers=(("Allow", allow(methods)),))
 
         async def view(scope: Scope, receive: Receive, send: Send) -> None:
-            size = self._bodies.reserve(scope)
-            try:
-                body = await read_body(receive, size)
+            async with self._bodies.body(scope, receive) as body:
                 answer = await run_wsgi(self._app, self._workers, {**scope, "path": spelling}, body, None)
-            finally:
-                self._bodies.release(size)
             await answer.send(send)
 
         return view

@@ -29,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from common.db.doorbell import Doorbell
-from common.db.versioned import outbox_table, write, write_all
+from common.db.versioned import outbox_table, retried, write, write_all
 from common.errors import Conflict, NotFound, Stale
 from common.events.codec import Codec
 from common.events.outbox import Gate, outbox_row
@@ -109,7 +109,8 @@ class SqlRooms(Rooms):
         events = [self._event("RoomCreated", room) for room in new] + [self._event("RoomUpdated", room) for room in changed]
         rows = [{"id": room.id, **_columns(room)} for room in new]
         self._gate.admit(len(events))
-        written = write_all(self._engine, self._addition(), rows, [_revision(room) for room in changed], outbox, events)
+        revisions = [_revision(room) for room in changed]
+        written = retried(lambda: write_all(self._engine, self._addition(), rows, revisions, outbox, events))
         self._doorbell.ring()
         done = {(room.id, room.version): ok for room, ok in zip((*new, *changed), written, strict=True)}
         return [done[room.id, room.version] for room in (*added, *revised)]
@@ -125,7 +126,7 @@ class SqlRooms(Rooms):
     def _write(self, change: Insert | Update, event: Mapping[str, Any], url: str) -> bool:
         self._gate.admit()
         try:
-            written = write(self._engine, change, outbox, event)
+            written = retried(lambda: write(self._engine, change, outbox, event))
         except IntegrityError as error:
             with self._engine.connect() as connection:
                 holder = connection.scalar(select(rooms.c.id).where(rooms.c.url_hash == _hash(url)))

@@ -53,7 +53,11 @@ def import_file(file: str, url: str, patience: float = PATIENCE) -> int:
         first = 1
         for portion in _portions(lines):
             for outcome in _sent(
-                client, portion, first, patience, lambda reason: console.print(f"waiting for the API: {reason}")
+                client,
+                portion,
+                first,
+                patience,
+                lambda reason: console.print(f"waiting up to {patience:g} s for {client.base_url}: {reason}"),
             ):
                 report.outcomes[outcome["outcome"]] += 1
                 if outcome["outcome"] == "invalid":

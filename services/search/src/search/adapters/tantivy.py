@@ -297,7 +297,7 @@ def _unusable(folder: Path, error: Exception) -> str:
 
 def _forbidden(error: Exception) -> bool:
     """Tantivy tells of the file system in words only."""
-    return isinstance(error, PermissionError) or "PermissionDenied" in str(error)
+    return isinstance(error, PermissionError) or any(word in str(error) for word in ("PermissionDenied", "ReadOnlyFilesystem"))
 
 
 def _count(searcher: Searcher, query: tantivy.Query) -> int:

@@ -48,7 +48,7 @@ class IndexRooms(Handler):
                     source, at = event.data["source"], event.data["at"]
                     answers[position] = _void(source, at, clock)
                     if answers[position] is None:
-                        heartbeats[position] = source, at
+                        heartbeats[position] = source, min(at, clock)  # a fast clock must not vouch for what is yet to come
                 case _:
                     answers[position] = Rejected("unknown-type", f"search does not know what {event.type} means for its index")
         newest = dict(sorted(heartbeats.values()))  # of several entries of one source the last, which is the newest, stays

@@ -1,0 +1,19 @@
+"""What `.env.example` tells is what the services read."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import rooms.config
+import search.config
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+@pytest.mark.parametrize("config", [rooms.config.Config, search.config.Config], ids=["rooms", "search"])
+def test_every_setting_is_listed(config: type) -> None:
+    listed = set(re.findall(r"^#?([A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE))
+    for field in fields(config):
+        assert listed & set(field.metadata["rule"].names), f"{field.name} is not in {EXAMPLE.name}"
