@@ -103,6 +103,7 @@ def bulked(config: Config, prefix: str) -> float:
     """Seconds for the same documents, which are read beforehand."""
     client, _ = connect(config.index_url, "")
     client.indices.put_index_template(name=f"{prefix}bulk", **template(f"{prefix}bulk"))
+    client.indices.create(index=f"{prefix}bulk-g1")
     actions = []
     for document in Injector([configure(config)]).get(Exports)():
         fields = project(document)
