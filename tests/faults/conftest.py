@@ -1,5 +1,7 @@
 """What the tests of faults have in common: a ledger, a room of their own beside the writers', the broker, and how each test ends."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
@@ -70,6 +72,9 @@ def all_is_well(system: System, ledger: Ledger, dead: Callable[[], dict[str, Mes
         assert ledger.surprises == []
         assert verdict.faults == []
         assert verdict.found == verdict.acknowledged > 0
+        audit = [sys.executable, "-m", "search", "audit", "--json"]
+        audited = subprocess.run(audit, env=dict(system.environ), capture_output=True, text=True, timeout=120, check=False)
+        assert audited.returncode == 0, audited.stdout + audited.stderr
         assert {subject: letter.headers["dead_detail"] for subject, letter in dead().items()} == {}
 
     return assert_it

@@ -137,8 +137,9 @@ class Generations(ABC):
     def hold(self, mark: int) -> AbstractContextManager[Iterable[tuple[str, int]]]:
         """Within the block nobody writes to the live generation: writers get Unavailable, and come again. Searches go on.
 
-        Gives the id and the version of what has been written to it since `mark()`, and perhaps of more; what was written before the
-        block is durable and found. A process that dies in the block holds nobody up for longer than half a minute.
+        Gives the id and the version of what has been written to it since `mark()`, and perhaps of more; nothing where nobody can
+        read it. What was written before the block is durable and found. A process that dies in the block holds nobody up for longer
+        than half a minute.
         """
 
     @abstractmethod

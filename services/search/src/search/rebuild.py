@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from common.errors import AtriumError, Unavailable
+from common.errors import AtriumError, Unavailable, WrongSetting
 from search.audit import Audit, Difference, batches, mend
 from search.domain import Generation, Refused, generation_name
 from search.ports import Backlog, Exports, Generations, Index
@@ -167,9 +167,9 @@ class Rebuild:
         with self.generations.hold(mark) as changes, closing(self.generations.open(result.before)) as live:
             for portion in batches(changes, _PORTION):
                 self._complete(index, dict(portion))
-            # It has what the live one has, so it is as fresh.
-            for source, as_of in live.progress().items():
-                index.record_progress(source, as_of)
+            with suppress(WrongSetting):  # one that cannot be read: nobody has searched it either
+                for source, as_of in live.progress().items():  # it has what the live one has, so it is as fresh
+                    index.record_progress(source, as_of)
             index.close()  # its writers are others from now on
             self.check()
             self.tell(Step.SWAP, 0, None)

@@ -49,12 +49,9 @@ _Entry = tuple[float, int, DocAddress]
 class TantivyGeneration(Index):
     """Rooms in a folder. One process at a time may write: a second one is told so."""
 
-    def __init__(self, folder: Path, items: BulkItems | None = None, *, make: bool = False, as_it_is: bool = False) -> None:
-        """With `make` the folder is made where there is none; `as_it_is` opens one of another release too, for ids, versions and progress.
-
-        Touches nothing yet.
-        """
-        self.folder, self._make, self._as_it_is = folder, make, as_it_is
+    def __init__(self, folder: Path, items: BulkItems | None = None, *, make: bool = False) -> None:
+        """With `make` the folder is made where there is none. Touches nothing yet."""
+        self.folder, self._make = folder, make
         self._items = items or BulkItems(Metrics("search"))
         self._schema = build_schema()
         self._ask = Translator(self._schema)
@@ -205,11 +202,7 @@ class TantivyGeneration(Index):
                     if self._make:
                         self.folder.mkdir(parents=True, exist_ok=True)
                     new = not (self.folder / "meta.json").exists()
-                    if self._as_it_is and not new:
-                        self._opened = tantivy.Index.open(str(self.folder))
-                        self._ask = Translator(self._opened.schema)  # fields are known by their place
-                    else:
-                        self._opened = tantivy.Index(self._schema, str(self.folder))
+                    self._opened = tantivy.Index(self._schema, str(self.folder))
                 except (ValueError, OSError) as error:
                     raise WrongSetting("INDEX_URL", _unusable(self.folder, error)) from error
                 if new:

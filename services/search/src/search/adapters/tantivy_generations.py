@@ -46,7 +46,7 @@ class TantivyGenerations(Generations):
     def open(self, number: int) -> Index:
         folder = self._folder / generation_name(number)
         if number == (live_number(self._folder) or 1):
-            return _Guest(folder, as_it_is=True)
+            return _Guest(folder)
         return TantivyGeneration(folder)
 
     def mark(self) -> int:
@@ -55,9 +55,10 @@ class TantivyGenerations(Generations):
     @contextmanager
     def hold(self, mark: int) -> Iterator[Iterable[tuple[str, int]]]:
         with _translated(), writing_lock(self._folder):
+            live = TantivyGeneration(self._folder / generation_name(live_number(self._folder) or 1))
             self._holding = True
             try:
-                yield TantivyGeneration(self._folder / generation_name(live_number(self._folder) or 1), as_it_is=True).scan()
+                yield live.scan() if _readable(live) else ()
             finally:
                 self._holding = False
 
@@ -87,6 +88,16 @@ class TantivyGenerations(Generations):
             return TantivyGeneration(self._folder / generation_name(number)).documents()
         except WrongSetting:
             return 0  # half made, or by a release with other fields
+
+
+def _readable(live: TantivyGeneration) -> bool:
+    """Not where it is damaged, or of a release with other fields: then nobody has found anything in it either."""
+    try:
+        live.ping()
+    except WrongSetting as error:
+        log.warning("nothing is compared with the live generation: %s", error.reason)
+        return False
+    return True
 
 
 class _Guest(TantivyGeneration):

@@ -81,6 +81,9 @@ class TantivyIndex(Index):
         self._rest: threading.Timer | None = None
 
     def ensure(self, *, writing: bool) -> None:
+        folder = self._folder / generation_name(live_number(self._folder) or 1)
+        if not folder.exists():
+            TantivyGeneration(folder, make=True).ensure(writing=False)
         self._reading(lambda live: live.ensure(writing=False))
         if writing:
             try:
