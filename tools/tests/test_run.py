@@ -220,6 +220,7 @@ def test_reset_deletes_what_a_run_has_left_and_nothing_else(stack: Stack, tmp_pa
 def test_reset_leaves_what_atrium_did_not_make_and_follows_no_link(tmp_path: Path) -> None:
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     made = ["rooms.db", "rooms.db-wal", "broker.db", f"broker.db-holder-{'a' * 32}", "run.lock", "logs/rooms.log"]
+    made += ["broker.db-hold-search.rebuild", "index/live", "index/indexer.lock", "index/writing.lock"]
     mine = ["thesis.txt", "rooms.db.backup", "photos/one.jpg", "logs/mine.log", "index/notes.txt"]
     for name in [*made, *mine, "index/rooms-g2/meta.json"]:
         (data / name).parent.mkdir(parents=True, exist_ok=True)

@@ -7,14 +7,15 @@ while its writers are held. So the next one has all that searches have shown whe
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from common.errors import AtriumError, Unavailable, WrongSetting
 from search.audit import Audit, Difference, batches, mend
-from search.domain import Generation, Refused, generation_name
+from search.domain import Generation, Outcome, Refused, generation_name
 from search.ports import Backlog, Exports, Generations, Index
 
 log = logging.getLogger(__name__)
@@ -134,12 +135,24 @@ class Rebuild:
         return live
 
     def _load(self, index: Index, expected: int, result: Result) -> None:
+        """One portion is written while the next is read."""
         self.tell(Step.LOAD, 0, expected)
         refused = 0
-        for documents in batches(self.exports(), BATCH):
-            refused += sum(isinstance(outcome, Refused) for outcome in index.apply(documents))
-            result.loaded += len(documents)
+
+        def written(outcomes: Sequence[Outcome]) -> None:
+            nonlocal refused
+            refused += sum(isinstance(outcome, Refused) for outcome in outcomes)
+            result.loaded += len(outcomes)
             self.tell(Step.LOAD, result.loaded, max(expected, result.loaded))
+
+        with ThreadPoolExecutor(1, "loading") as writer:
+            under_way: Future[Sequence[Outcome]] | None = None
+            for documents in batches(self.exports(), BATCH):
+                if under_way is not None:
+                    written(under_way.result())
+                under_way = writer.submit(index.apply, documents)
+            if under_way is not None:
+                written(under_way.result())
         if refused:
             log.warning("the index refuses %d of %d", refused, result.loaded)
 
