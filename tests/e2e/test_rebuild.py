@@ -50,7 +50,7 @@ with bootstrap.rebuilding(injector, config.batch, tell) as rebuild:
 def search(system: System, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """`search …` beside the running system."""
     command = [sys.executable, "-m", "search", *arguments]
-    return subprocess.run(command, env={**system.environ, **settings}, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, env={**system.environ, **settings}, capture_output=True, text=True, timeout=300, check=False)
 
 
 def ending(system: System, how: str, step: Step) -> "subprocess.Popen[bytes]":
@@ -79,12 +79,14 @@ def listing(**given: Any) -> dict[str, Any]:
     } | given
 
 
-def filled(system: System, count: int) -> list[str]:
-    """Imports so many rooms and waits until all are found; their ids."""
-    lines = "".join(json.dumps(listing()) + "\n" for _ in range(count))
-    answer = system.rooms.post("/v1.0/rooms/import", content=lines, headers={"Content-Type": "application/x-ndjson"})
+def filled(system: System, count: int, walked: int | None = None) -> list[str]:
+    """Imports so many rooms and waits until all are found; their ids. `walked` are of the provider that People walk, by default all."""
+    chosen = count if walked is None else walked
+    lines = "".join(json.dumps(listing(provider="nestly" if number < chosen else "others")) + "\n" for number in range(count))
+    headers = {"Content-Type": "application/x-ndjson"}
+    answer = system.rooms.post("/v1.0/rooms/import", content=lines, headers=headers, timeout=300)
     ids = [json.loads(line)["id"] for line in answer.text.splitlines()]
-    eventually(lambda: system.found(limit=1)["total"]["value"] == count)
+    eventually(lambda: system.found(limit=1)["total"]["value"] == count, seconds=20 + count / 500)
     return ids
 
 
@@ -130,7 +132,7 @@ class People:
 
     def _walk(self) -> list[str]:
         found: list[str] = []
-        query: dict[str, Any] = {"limit": 100}
+        query: dict[str, Any] = {"limit": 100, "provider": "nestly"}
         while True:
             page = self.system.found(**query)
             found += [hit["id"] for hit in page["hits"]]
@@ -206,6 +208,18 @@ def test_a_rebuild_under_writes_is_seen_by_nobody_and_neither_is_the_way_back(sy
     assert [(each.number, each.live) for each in generations(system).all()] == [(3, True)]
     settled(system, those, ids)
     assert eventually(lambda: system.found()["index"]["stale"] is False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("stack", ["real"], indirect=True)
+def test_fifty_thousand_rooms_are_rebuilt_under_writes(system):
+    ids = filled(system, 50_000, walked=500)
+    with people(system) as those:
+        done = search(system, "rebuild")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "rooms-g2 is live" in done.stderr
+    settled(system, those, ids)
 
 
 def test_a_rebuild_that_is_killed_at_any_step_harms_nobody_and_can_be_run_again(system):

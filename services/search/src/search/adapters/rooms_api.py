@@ -12,7 +12,6 @@ from common.events.container import Container
 from search.domain import Document, Written
 from search.ports import Exports, Origin
 
-NEIGHBOUR = "the rooms service"
 #: Ids of one request: its head has to fit.
 _IDS = 100
 #: Seconds: between two pieces of an export the database reads a page; what is one number must not hold up who looks at it.
@@ -77,7 +76,7 @@ class RoomsApi(Exports, Origin):
             raise self._unavailable(f"its export cannot be read: {error.reason}") from error
 
     def _unavailable(self, reason: str) -> Unavailable:
-        return Unavailable(NEIGHBOUR, f"{self._url}: {reason}")
+        return Unavailable(f"the rooms API at {self._url}", reason)
 
 
 def _document(datum: dict[str, Any], now: datetime) -> Document:
