@@ -47,6 +47,8 @@ def _reset(data: Path) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StackError(f"DATA_DIR {data} is in use; stop `make run` first") from None
+        if using := [path for path in data.glob("broker.db-holder-*") if _is_held(path)]:
+            raise StackError(f"DATA_DIR {data} is in use: {len(using)} other command(s), such as `make events`; end them first")
         print(f"deleting in {data}:")
         for path in sorted(_made_by_atrium(data)):
             print(f"  {path.relative_to(data)!s:<24} {_size(path) / 1e6:9.1f} MB")
@@ -61,6 +63,18 @@ def _reset(data: Path) -> None:
     for left in sorted(data.iterdir()):
         print(f"left alone, as Atrium did not make all of it: {left}")
     _remove_if_empty(data)
+
+
+def _is_held(path: Path) -> bool:
+    """Whether the process that made this lock file still lives."""
+    try:
+        with path.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _made_by_atrium(data: Path) -> Iterator[Path]:

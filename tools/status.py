@@ -24,9 +24,8 @@ def main() -> int:
         values = environment()
         if os.environ.get("ONCE", "") not in ("", "0"):
             asking = [(service, _started(service, values)) for service in SERVICES]
-            show(lambda: [_answer(service, process) for service, process in asking], None)
-        else:
-            _watch(values)
+            return show(lambda: [_answer(service, process) for service, process in asking], None)
+        _watch(values)
     except StackError as error:
         print(f"atrium: {error}", file=sys.stderr)
         return 1
@@ -49,7 +48,7 @@ def _started(service: Service, values: Mapping[str, str], *more: str) -> subproc
 
 def _answer(service: Service, process: subprocess.Popen[str]) -> dict[str, Any]:
     said, complaint = process.communicate()
-    if process.returncode != 0:
+    if not said:
         raise StackError(_last_line(complaint, service))
     answer: dict[str, Any] = json.loads(said)
     return answer

@@ -34,7 +34,7 @@ def room(version: int = 1, type: str = "RoomCreated", id: str = ID, **changes: o
     data = {
         "id": id, "version": version, "name": "Attic", "description": "Quiet.", "price": 650, "recurrency": "monthly",
         "provider": "Nestly", "url": "https://nestly.example/attic", "coordinates": {"lat": 52.5, "lon": 13.4},
-        "monthly_price": 650, "property_size": None, "currency": "EUR", "area": None, "is_visible": True, "images": [],
+        "monthly_price": 650, "property_size": None, "currency": "EUR", "area": None, "is_visible": True, "furnished": None, "images": [],
         "created_at": NOW, "updated_at": NOW,
     } | changes  # fmt: skip
     return event(type, id, version, data)

@@ -1,6 +1,7 @@
 """A service's command line: sub-commands, and one plain line for whatever goes wrong in a foreseeable way."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,12 +33,24 @@ def main(service: str, description: str, commands: Mapping[str, Command | Group]
     arguments = parser.parse_args(argv)
     command: Command = arguments.command
     try:
-        return command.run(arguments) or 0
+        status = command.run(arguments) or 0
+        sys.stdout.flush()
+        return status
     except AtriumError as error:
         print(f"{service}: {error}", file=sys.stderr)  # noqa: T201 (a command line speaks)
         return 2
+    except OSError as error:  # adapters translate theirs: this is about what is written to
+        _be_quiet()
+        if not isinstance(error, BrokenPipeError):  # `| head` has enough
+            print(f"{service}: cannot write: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _be_quiet() -> None:
+    """Nothing more is written at the end: it would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _add(parser: argparse.ArgumentParser, commands: Mapping[str, Command | Group]) -> None:

@@ -83,23 +83,23 @@ class Survey:
 def status_command(service: str, opened: Callable[[], AbstractContextManager[Sequence[Part]]]) -> Command:
     """`status [--json] [--watch SECONDS]`; `opened` gives the parts for as long as they are asked."""
 
-    def run(arguments: argparse.Namespace) -> None:
+    def run(arguments: argparse.Namespace) -> int:
         configure_logging(service, "CRITICAL")  # what adapters would log stands in the answer
         with opened() as parts:
             survey = Survey(service, parts)
             if arguments.json:
-                _print(survey, arguments.watch)
-            else:
-                show(lambda: [survey()], arguments.watch)
+                return _print(survey, arguments.watch)
+            return show(lambda: [survey()], arguments.watch)
 
     return Command("show what waits, what died, and how far the index is behind", run, _arguments)
 
 
-def show(ask: Callable[[], Iterable[Mapping[str, Any]]], every: float | None) -> None:
-    """A table of what `ask` answers: once, or renewed every so many seconds until interrupted."""
+def show(ask: Callable[[], Sequence[Mapping[str, Any]]], every: float | None) -> int:
+    """A table of what `ask` answers: once, or renewed every so many seconds until interrupted. 1 where something is unknown, else 0."""
     if every is None:
-        Console().print(table(ask()))
-        return
+        surveys = ask()
+        Console().print(table(surveys))
+        return int(any(survey["unknown"] for survey in surveys))
     with Live(table(ask()), auto_refresh=False, console=Console()) as live:
         while True:
             time.sleep(every)
@@ -134,12 +134,13 @@ def _shown(value: Value, unknown: bool) -> str:
     return value
 
 
-def _print(survey: Survey, every: float | None) -> None:
+def _print(survey: Survey, every: float | None) -> int:
     while True:
-        sys.stdout.write(json.dumps(survey()) + "\n")
+        found = survey()
+        sys.stdout.write(json.dumps(found) + "\n")
         sys.stdout.flush()
         if every is None:
-            return
+            return int(bool(found["unknown"]))
         time.sleep(every)
 
 

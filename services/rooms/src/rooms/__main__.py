@@ -124,6 +124,8 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
 def _import(arguments: argparse.Namespace) -> int:
     config = load(Config, os.environ)
     if not is_export(arguments.file):
+        if arguments.file.endswith(".avro"):
+            raise WrongSetting(arguments.file, "is no whole export: it does not start like an Avro container file")
         return import_file(arguments.file, arguments.url or _url(config), arguments.patience)
     if arguments.url:
         raise WrongSetting("--url", "an export is restored in the database itself, which DATABASE_URL names")

@@ -100,7 +100,15 @@ def _broker() -> tuple[Broker, Codec]:
 def _audit(arguments: argparse.Namespace) -> int:
     config = load(Config, os.environ)
     configure_logging("search", "WARNING", json=False)
-    return audit_command(bootstrap.audit(Injector([bootstrap.configure(config)])), arguments)
+    injector = Injector([bootstrap.configure(config)])
+    while True:
+        live = bootstrap.live(injector)
+        try:
+            return audit_command(bootstrap.audit(injector, live), arguments)
+        except Unavailable:
+            if bootstrap.live(injector) == live:
+                raise
+            print("the index was rebuilt meanwhile: comparing the new one", file=sys.stderr)
 
 
 def _rebuild(arguments: argparse.Namespace) -> int:

@@ -151,11 +151,13 @@ def status(config: Config) -> Iterator[list[Part]]:
         index.close()
 
 
-def audit(injector: Injector) -> Audit:
-    """Of the live generation."""
-    generations = injector.get(Generations)
-    live = next(each.number for each in generations.all() if each.live)
-    return Audit(generations.open(live), injector.get(Exports))
+def live(injector: Injector) -> int:
+    """The number of the live generation."""
+    return next(each.number for each in injector.get(Generations).all() if each.live)
+
+
+def audit(injector: Injector, generation: int) -> Audit:
+    return Audit(injector.get(Generations).open(generation), injector.get(Exports))
 
 
 @contextmanager

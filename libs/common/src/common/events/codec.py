@@ -76,6 +76,11 @@ class Codec:
             check = self._writers[schema.type].check
             self._readers[schema.fingerprint] = _Reader(schema.type, parse_schema(without_uuids(schema.raw)), wanted, check)
 
+    @property
+    def types(self) -> frozenset[str]:
+        """The types that it encodes."""
+        return frozenset(self._writers)
+
     def encode(self, type: str, datum: Mapping[str, Any]) -> bytes:
         """The body of an event. Raises Unencodable, naming the field.
 

@@ -7,10 +7,11 @@ import sys
 import threading
 from collections.abc import Callable
 from typing import IO
+from uuid import UUID
 
 from common.backoff import Backoff
 from common.commands import Command
-from common.errors import Unavailable
+from common.errors import Unavailable, WrongSetting
 from common.events.codec import Codec
 from common.events.shown import Lines, as_dict, json_text, legible
 from common.messaging.port import Broker, Message, Tap
@@ -23,6 +24,10 @@ def tail_command(exchange: str, open: Callable[[], tuple[Broker, Codec]]) -> Com
 
     def run(arguments: argparse.Namespace) -> int:
         broker, codec = open()
+        if arguments.type is not None and arguments.type not in codec.types:
+            raise WrongSetting("--type", f"must be one of {', '.join(sorted(codec.types))}, not {arguments.type!r}")
+        if arguments.id is not None and not _is_uuid(arguments.id):
+            raise WrongSetting("--id", f"must be a UUID, not {arguments.id[:80]!r}")
         lines = Lines(codec)
 
         def show(message: Message) -> None:
@@ -90,6 +95,13 @@ def _is_wanted(message: Message, type: str | None, id: str | None) -> bool:
     headers = message.headers
     kind = headers.get("cloudEvents_type", message.routing_key)
     return (kind != _HEARTBEAT if type is None else kind == type) and id in (None, headers.get("cloudEvents_subject"))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _note(notes: IO[str], text: str) -> None:

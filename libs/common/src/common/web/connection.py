@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 from typing import Any
 
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from common.observability.context import begin, use
@@ -28,7 +29,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._progress = False  # whether the data fed began, went on or ended a message, apart from its headers
         self._without_progress = 0  # bytes
-        self._too_large = self._refused = False
+        self._too_large = self._refused = self._ended = False
         self._timer: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None  # `cycle` is the last that came, maybe still in the pipeline
 
@@ -44,9 +45,14 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it: whether the connection stays
-        """The client will send no more. It may still read: what it sent whole is answered before the connection ends."""
-        self._refused = True
+        """The client will send no more. It may still read: what it sent whole is answered before the connection ends.
+
+        Who has gone altogether looks the same, so whoever waits to hear of that hears of it.
+        """
+        self._refused = self._ended = True
         self._drop_broken()
+        for cycle in self._open_cycles():
+            cycle.message_event.set()
         return self._end_after_answers()
 
     def data_received(self, data: bytes) -> None:
@@ -112,7 +118,17 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+
+        async def listening(scope: Scope, receive: Receive, send: Send) -> None:
+            async def heard() -> Message:
+                message = await receive()
+                if self._ended and message["type"] == "http.request" and not message["body"]:
+                    return {"type": "http.disconnect"}
+                return message
+
+            await app(scope, heard, send)
+
+        super()._start_asgi_task(cycle, listening)  # type: ignore[arg-type]  # uvicorn has types of its own for the same
 
     def _open_cycles(self) -> list[RequestResponseCycle]:
         """The requests that are not answered yet, in order."""

@@ -25,7 +25,7 @@ DEAD = 10_000
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", help="the listing's id")
-    parser.add_argument("--logs", nargs="+", type=Path, metavar="FILE", help="JSON logs; by default DATA_DIR/logs/*.log")
+    parser.add_argument("--logs", nargs="+", type=Path, metavar="FILE", help="JSON logs; by default DATA_DIR/logs/*.log*")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -67,7 +67,7 @@ def run(trace: TraceListing, given: argparse.Namespace, data_dir: Path) -> int:
         raise WrongSetting("ID", f"must be a UUID, not {given.id[:80]!r}") from None
     console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
     try:
-        found = trace(id, given.logs or sorted((data_dir / "logs").glob("*.log")))
+        found = trace(id, given.logs or sorted((data_dir / "logs").glob("*.log*")))
     except NotFound:
         console.print(
             orjson.dumps({"id": id, "verdict": "unknown"}).decode() if given.json else f"room {id}: nobody has heard of it"
