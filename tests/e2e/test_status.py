@@ -178,13 +178,13 @@ def test_what_is_down_is_unknown_with_the_reason_and_without_its_password(servic
         "ROOMS_URL": "http://127.0.0.1:1",
     }
     done = run(service, "--json", **nowhere)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (1, "")
     survey = json.loads(done.stdout)
     assert survey["unknown"].keys() == survey["parts"].keys()
     assert {value for part in survey["parts"].values() for value in part.values()} == {None}
     assert "127.0.0.1:1: " in survey["unknown"]["search.rooms"], "it says what cannot be reached"
     shown = run(service, **nowhere)
-    assert shown.returncode == 0
+    assert shown.returncode == 1
     assert "unknown" in shown.stdout and "refused" in shown.stdout
     assert "secret" not in done.stdout + shown.stdout + shown.stderr
     assert "Traceback" not in shown.stdout + shown.stderr
