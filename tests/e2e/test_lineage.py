@@ -93,4 +93,4 @@ def test_what_nobody_knows_and_what_cannot_be_asked_is_said(system: System, tmp_
     system.end(signal.SIGTERM, next(command for command in system.commands if command in (("rooms", "all"), ("rooms", "api"))))
     found = lineage(system, room["id"])
     assert found["verdict"] == "database unknown, index at version 1"
-    assert "the rooms service is not available" in found["missing"]["database"]
+    assert found["missing"]["database"].startswith("the rooms API at ")
