@@ -67,6 +67,10 @@ class Side:
     def pending(self) -> int:
         return backlog(self.engine, OUTBOX).pending
 
+    def waiting(self) -> list[Message]:
+        """What is in the queue, once it is there: what was looked at a moment ago takes a moment to be back on RabbitMQ."""
+        return eventually(lambda: self.broker.browse(QUEUE.name, 10))
+
     def received(self, queue: str = QUEUE.name) -> list[Message]:
         return [message for message in self.broker.browse(queue, 5000) if message.routing_key != "Heartbeat"]
 
@@ -205,7 +209,7 @@ def test_heartbeats_pass_through_the_outbox(side):
     with in_background(side.relay().run):
         eventually(lambda: any(message.routing_key == "Heartbeat" for message in side.broker.browse(QUEUE.name, 10)))
         eventually(lambda: side.pending() == 0)
-    (beat,) = side.broker.browse(QUEUE.name, 10)
+    (beat,) = side.waiting()
     event = from_message(beat, CODEC)
     assert event.data["source"] == "rooms"
     assert abs((datetime.now(UTC) - event.data["at"]).total_seconds()) < 60
@@ -215,7 +219,7 @@ def test_a_heartbeat_does_not_vouch_for_what_another_relay_still_holds(side):
     side.write(3)  # dated NOW, which is long ago
     with in_background(side.relay().run):
         eventually(lambda: any(message.routing_key == "Heartbeat" for message in side.broker.browse(QUEUE.name, 10)))
-    beat, *_ = [message for message in side.broker.browse(QUEUE.name, 10) if message.routing_key == "Heartbeat"]
+    beat, *_ = [message for message in side.waiting() if message.routing_key == "Heartbeat"]
     assert from_message(beat, CODEC).data["at"] == NOW
 
 
@@ -267,11 +271,11 @@ def test_a_change_is_followed_by_a_heartbeat_that_vouches_for_it_but_never_by_a_
         for count in (2, 3):
             written_at = datetime.now(UTC)
             side.write(5)
-            eventually(lambda count=count: len(beats()) == count)
-            assert max(beats()) > written_at
+            assert eventually(lambda count=count: len(found := beats()) == count and max(found)) > written_at
         rounds = len(idle)
         eventually(lambda: len(idle) > rounds + 4)  # a heartbeat is no change: it is followed by none
-    assert len(beats()) == 3
+    assert eventually(lambda: len(beats()) >= 3)
+    assert len(beats()) <= 3
 
 
 def test_a_heartbeat_does_not_vouch_for_what_is_written_while_it_is_made(side, monkeypatch):
