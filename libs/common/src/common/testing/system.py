@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import IO, Any
 
@@ -137,7 +138,12 @@ def free_port() -> int:
 
 
 def _ready(client: httpx.Client) -> bool:
+    # Not by the client itself: its pool may let go of a connection that breaks under it without closing the socket.
+    connection = HTTPConnection(client.base_url.host, client.base_url.port, timeout=10)
     try:
-        return client.get("/readyz").status_code == 200
-    except httpx.TransportError:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
         return False
+    finally:
+        connection.close()

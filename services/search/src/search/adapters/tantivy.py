@@ -70,11 +70,7 @@ class TantivyGeneration(Index):
                     raise WrongSetting("INDEX_URL", f"{error.reason} ({self.folder})") from error
 
     def apply(self, documents: Sequence[Document]) -> Sequence[Outcome]:
-        try:
-            outcomes, written = self._apply(documents)
-        except Unavailable:
-            self._items.add({"retried": len(documents)})
-            raise
+        outcomes, written = self._apply(documents)
         refused = sum(isinstance(each, Refused) for each in outcomes)
         self._items.add({"applied": written, "stale": len(documents) - refused - written, "refused": refused})
         return outcomes

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from common.errors import Unavailable, WrongSetting
 from common.file_lock import FileLock
-from common.observability.metrics import BulkItems
+from common.observability.metrics import BulkItems, Metrics
 from search.adapters.tantivy import NEIGHBOUR, TantivyGeneration
 from search.domain import Contents, Document, Outcome, Page, Query, generation_name
 from search.ports import Index
@@ -72,7 +72,7 @@ class TantivyIndex(Index):
 
     def __init__(self, url: str, items: BulkItems | None = None) -> None:
         """`url` is `tantivy:///relative/folder` or `tantivy:////absolute/folder`. Touches nothing yet."""
-        self._folder, self._items = folder_of(url), items
+        self._folder, self._items = folder_of(url), items or BulkItems(Metrics("search"))
         self._current: TantivyGeneration | None = None
         self._opening, self._writing = threading.Lock(), threading.RLock()
         self._office = FileLock(self._folder / "indexer.lock")  # ours for as long as we are the process that writes
@@ -93,8 +93,12 @@ class TantivyIndex(Index):
                 raise WrongSetting("INDEX_URL", f"{error.reason} ({self._live().folder})") from error
 
     def apply(self, documents: Sequence[Document]) -> Sequence[Outcome]:
-        with self._batch() as live:
-            return live.apply(documents)
+        try:
+            with self._batch() as live:
+                return live.apply(documents)
+        except Unavailable:
+            self._items.add({"retried": len(documents)})
+            raise
 
     def record_progress(self, source: str, as_of: datetime) -> Outcome:
         with self._batch() as live:
