@@ -121,17 +121,13 @@ class Consumer:
             log.exception("an event failed and becomes a dead letter", extra={"subject": readable[0][1].subject})
             answers[:] = [Rejected("failed", f"{type(error).__name__}: {error}"[:1000])]
         failpoint("consumer.applied")
-        done = [delivery for (delivery, _), answer in zip(readable, answers, strict=True) if answer is None]
+        done = [each for each, answer in zip(readable, answers, strict=True) if answer is None]
         if done:
-            subscription.ack(done)
+            subscription.ack([delivery for delivery, _ in done])
             failpoint("consumer.acked")
-        applied = [
-            event.id for (_, event), answer in zip(readable, answers, strict=True) if answer is None and event.type != HEARTBEAT
-        ]
-        if applied:
-            log.info("applied", extra={"events": applied, "queue": self._queue.name})
-            fresh = ((event.type, event.time) for (_, event), answer in zip(readable, answers, strict=True) if answer is None)
-            self._counted.applied(fresh, datetime.now(UTC))
+            self._counted.applied(((event.type, event.time) for _, event in done), datetime.now(UTC))
+        if told := [event.id for _, event in done if event.type != HEARTBEAT]:
+            log.info("applied", extra={"events": told, "queue": self._queue.name})
         burials = [
             Burial(delivery, answer.reason, answer.detail)
             for (delivery, _), answer in zip(readable, answers, strict=True)
