@@ -51,7 +51,7 @@ def outbox_table(metadata: MetaData) -> Table:
     )
 
 
-def retried(step: Callable[[], T]) -> T:
+def _retried(step: Callable[[], T]) -> T:
     """Runs what is one transaction again where another one stood in its way."""
     backoff = Backoff(shortest=0.005, longest=0.2)
     for _ in range(10):
@@ -67,7 +67,7 @@ def write(engine: Engine, change: Insert | Update, outbox: Table, event: Row) ->
     Raises what `change` raises: IntegrityError above all, and Unavailable, after which both or neither may be there.
     """
     failpoint("api.write")
-    written = _write(engine, change, outbox, event)
+    written = _retried(lambda: _write(engine, change, outbox, event))
     failpoint("api.written")
     return written
 
@@ -94,6 +94,14 @@ def write_all(
     key is taken, its version is stale) has no event and leaves the others alone. `added` must be `ON CONFLICT DO NOTHING … RETURNING id`.
     """
     failpoint("api.write")
+    done = _retried(lambda: _write_all(engine, added, rows, changes, outbox, events))
+    failpoint("api.written")
+    return done
+
+
+def _write_all(
+    engine: Engine, added: Insert, rows: Sequence[Row], changes: Sequence[Update], outbox: Table, events: Sequence[Row]
+) -> list[bool]:
     with transaction(engine) as connection:
         written: set[Any] = set()
         if rows:
@@ -102,5 +110,4 @@ def write_all(
         appended = [event for event, ok in zip(events, done, strict=True) if ok]
         if appended:
             connection.execute(insert(outbox), appended)
-    failpoint("api.written")
     return done

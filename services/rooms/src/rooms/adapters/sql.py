@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from common.db.doorbell import Doorbell
 from common.db.engine import transaction
-from common.db.versioned import retried, write, write_all
+from common.db.versioned import write, write_all
 from common.errors import Conflict, NotFound, Stale, Unavailable
 from common.events.codec import Codec
 from common.events.outbox import Gate, outbox_row
@@ -90,7 +90,7 @@ class SqlRooms(Rooms):
         revisions = [_revision(room, event) for room, event in zip(changed, updates, strict=True)]
         events = [*creations, *updates]
         self._gate.admit(len(events))
-        written = retried(lambda: write_all(self._engine, self._addition(), rows, revisions, outbox, events))
+        written = write_all(self._engine, self._addition(), rows, revisions, outbox, events)
         self._doorbell.ring()
         done = {(room.id, room.version): ok for room, ok in zip((*new, *changed), written, strict=True)}
         return [done[room.id, room.version] for room in (*added, *revised)]
@@ -138,7 +138,7 @@ class SqlRooms(Rooms):
     def _write(self, change: Insert | Update, event: Mapping[str, Any], url: str) -> bool:
         self._gate.admit()
         try:
-            written = retried(lambda: write(self._engine, change, outbox, event))
+            written = write(self._engine, change, outbox, event)
         except IntegrityError as error:
             with self._engine.connect() as connection:
                 holder = connection.scalar(select(rooms.c.id).where(rooms.c.url_hash == url_hash(url)))
