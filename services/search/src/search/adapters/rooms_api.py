@@ -20,10 +20,10 @@ _TIMEOUT, _SOON = httpx.Timeout(60, connect=5), httpx.Timeout(2.5)
 
 class RoomsApi(Exports, Origin):
     def __init__(self, url: str, container: Container) -> None:
-        """`url` is the service's address, without a path. Connects to nothing yet."""
-        self._url, self._container = url, container
+        """`url` is the service's address, without a path. Connects to nothing yet, and holds nothing open."""
+        self._url, self._container = url.rstrip("/"), container
         try:
-            self._client = httpx.Client(base_url=url, timeout=_TIMEOUT)
+            httpx.URL(url)
         except httpx.InvalidURL as error:
             raise WrongSetting("ROOMS_URL", f"cannot be used: {error}") from error
 
@@ -51,7 +51,7 @@ class RoomsApi(Exports, Origin):
 
     def versions(self) -> int:
         try:
-            answer = self._client.get("/v1.0/rooms/summary", timeout=_SOON)
+            answer = httpx.get(f"{self._url}/v1.0/rooms/summary", timeout=_SOON)
         except httpx.HTTPError as error:
             raise self._unavailable(str(error) or type(error).__name__) from error
         if answer.status_code != httpx.codes.OK:
@@ -64,7 +64,7 @@ class RoomsApi(Exports, Origin):
     def _documents(self, ids: list[str]) -> Iterator[Document]:
         now = datetime.now(UTC)
         try:
-            with self._client.stream("GET", "/v1.0/rooms/export", params={"id": ids}) as answer:
+            with httpx.stream("GET", f"{self._url}/v1.0/rooms/export", params={"id": ids}, timeout=_TIMEOUT) as answer:
                 if answer.status_code != httpx.codes.OK:
                     answer.read()
                     raise self._unavailable(f"it answered {answer.status_code} {answer.text[:200]}")
