@@ -60,6 +60,16 @@ class Invalid(AtriumError):
 
 
 @dataclass(eq=False)
+class Forbidden(AtriumError):
+    """You may not do this."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
 class Unavailable(AtriumError):
     """A neighbour does not answer; try again later."""
 

@@ -1,195 +1,39 @@
 """The composition root of rooms: the only place that picks adapters."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
-import flask
-from injector import Binder, Injector, inject, singleton
-from sqlalchemy import Engine
+from injector import Binder, inject, singleton
 
-from common.db import migrations
-from common.db.doorbell import Doorbell, doorbell
-from common.db.engine import open_engine, ping
-from common.events.catalogue import Catalogue
-from common.events.codec import Codec
-from common.events.container import CONTENT_TYPE, Container
-from common.events.outbox import Gate, backlog, full, gauges
-from common.events.relay import Relay
-from common.messaging.connect import connect
-from common.messaging.port import Broker
-from common.messaging.topology import ROOMS, TOPOLOGY
-from common.observability.metrics import ImportedLines, Metrics, Relayed
-from common.status import Part, Value, queue_part
-from common.web.app import Application, Module, create_app
-from common.web.download import download
-from common.web.health import Check, Report
-from common.web.served import Served
-from common.web.streaming import Limits, Stream, ndjson
-from common.web.validation import Schema, component_schema
-from common.web.worker import worker_app
+from common.listings.config import ListingsConfig
+from common.listings.ports import Locator
+from common.listings.service import Service
+from common.web.app import Module
 from rooms.adapters.places import OfflineAreas
-from rooms.adapters.sql import SqlRooms, outbox
+from rooms.adapters.tables import TABLES
 from rooms.config import Config
-from rooms.entrypoints.backup import Restoration
-from rooms.entrypoints.export import RoomsFile
-from rooms.entrypoints.http import SPEC, RoomsController, location
-from rooms.entrypoints.lines import RoomLines
-from rooms.ports import Areas, Clock, Rooms
-from rooms.use_cases import (
-    ExportRooms,
-    ImportRooms,
-    ListRooms,
-    PublishRoom,
-    ReadRoom,
-    RestoreRooms,
-    ReviseRoom,
-    SummariseRooms,
-    WithdrawRoom,
-)
-
-MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
+from rooms.domain import ROOM
+from rooms.entrypoints.http import SPEC, RoomsController
+from rooms.ports import Areas
+from rooms.use_cases import LocateRooms
 
 
-class SystemClock(Clock):
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-
-def configure(config: Config) -> Module:
-    """The bindings for one configuration. Whatever is opened here connects when it is first used."""
+def configure(_config: ListingsConfig) -> Module:
+    """The bindings that only rooms have."""
 
     def bindings(binder: Binder) -> None:
-        engine = open_engine(config.database_url)
-        bell = doorbell(engine)
-        catalogue = Catalogue.load()
-        codec = Codec(catalogue)
-        gate = Gate(engine, outbox, config.outbox_max)
-        binder.bind(Metrics, to=Metrics("rooms", config.metrics_dir))
-        binder.bind(Engine, to=engine)
-        binder.bind(Doorbell, to=bell)
-        binder.bind(Codec, to=codec)
-        binder.bind(Container, to=container(catalogue))
-        binder.bind(Broker, to=connect(config.broker_url, "rooms"))
-        binder.bind(Rooms, to=SqlRooms(engine, codec, gate, bell))
         binder.bind(Areas, to=OfflineAreas())
-        binder.bind(Clock, to=SystemClock())
-        binder.bind(Schema, to=component_schema(SPEC, "Listing"))
-        writing = (PublishRoom, ReviseRoom, WithdrawRoom, ImportRooms, RestoreRooms)
-        reading = (ReadRoom, ListRooms, SummariseRooms, ExportRooms)
-        for each in (*writing, *reading, RoomLines, RoomsFile, Restoration, RoomsController):
-            binder.bind(each, to=inject(each), scope=singleton)
-        for counted in (ImportedLines, Relayed):
-            binder.bind(counted, to=inject(counted), scope=singleton)
+        binder.bind(Locator, to=inject(LocateRooms), scope=singleton)
 
     return bindings
 
 
-def http(config: Config, *overrides: Module, views: Callable[[flask.Flask], None] | None = None) -> Application:
-    """The API. `overrides` rebind what a test wants to swap."""
-    limits = Limits(line=config.body_limit, batch_bytes=4 * config.body_limit)
-    app = create_app(
-        name="rooms",
-        spec=SPEC,
-        controller=RoomsController,
-        modules=[configure(config), *overrides],
-        checks=_checks(config, lambda: app.injector),
-        gauges=[lambda: gauges(app.injector.get(Engine), outbox)],
-        streams=[
-            Stream("POST", "/rooms/import", lambda injector: ndjson(injector.get(RoomLines), limits=limits)),
-            Stream(
-                "GET",
-                "/rooms/export",
-                lambda injector: download(injector.get(RoomsFile), content_type=CONTENT_TYPE, filename="rooms.avro"),
-            ),
-        ],
-        body_limit=config.body_limit,
-        cors_origins=config.cors_origins,
-        views=views,
-        location=location,
-    )
-    return app
-
-
-def relay_pages(config: Config, injector: Injector) -> Served:
-    """What a relay without an API shows of itself."""
-    checks = _checks(config, lambda: injector)
-    return worker_app("rooms", injector.get(Metrics), checks=checks, gauges=[lambda: gauges(injector.get(Engine), outbox)])
-
-
-def _checks(config: Config, injector: Callable[[], Injector]) -> list[Check]:
-    def waiting() -> Report:
-        found = backlog(injector().get(Engine), outbox)
-        problem = str(full(found.pending, config.outbox_max)) if found.pending >= config.outbox_max else ""
-        return Report({"pending": found.pending, "oldest_seconds": found.age}, problem)
-
-    return [
-        Check("database", lambda: ping(injector().get(Engine))),
-        Check("broker", lambda: injector().get(Broker).ping(), required=False),
-        Check("outbox", waiting, required=False),
-    ]
-
-
-def warm_up() -> None:
-    """Does now what the first request would otherwise wait for."""
-    OfflineAreas().load()
-
-
-def container(catalogue: Catalogue) -> Container:
-    """How exports are written and read."""
-    return Container(catalogue, "RoomExported")
-
-
-def relay(injector: Injector) -> Relay:
-    """What publishes the outbox, made of an application's parts or of parts of its own."""
-    return Relay(
-        engine=injector.get(Engine),
-        outbox=outbox,
-        doorbell=injector.get(Doorbell),
-        broker=injector.get(Broker),
-        topology=TOPOLOGY,
-        exchange=ROOMS,
-        codec=injector.get(Codec),
-        metrics=injector.get(Relayed),
-    )
-
-
-@contextmanager
-def status(config: Config) -> Iterator[list[Part]]:
-    """What `rooms status` shows: the outbox, the rooms, and the queue of everyone who subscribes to them."""
-    injector = Injector([configure(config)])
-    engine, broker = injector.get(Engine), injector.get(Broker)
-
-    def waiting() -> tuple[Value, ...]:
-        found = backlog(engine, outbox)
-        return found.pending, found.age
-
-    def whole() -> tuple[Value, ...]:
-        found = injector.get(SummariseRooms)()
-        return found.living, found.tombstones, found.versions
-
-    subscribers = [queue for queue in TOPOLOGY.queues if any(exchange == ROOMS for exchange, _ in queue.bindings)]
-    try:
-        yield [
-            Part("outbox", ("rows", "oldest_seconds"), waiting),
-            Part("rooms", ("living", "tombstones", "versions"), whole),
-            *(queue_part(broker, queue) for queue in subscribers),
-        ]
-    finally:
-        broker.close()
-        engine.dispose()
-
-
-def migrate(config: Config) -> tuple[str | None, str | None]:
-    """Brings the database to the newest schema; answers the revisions (before, after)."""
-    engine = open_engine(config.database_url)
-    try:
-        return migrations.migrate(engine, MIGRATIONS)
-    finally:
-        engine.dispose()
-
-
-def pending(engine: Engine) -> bool:
-    """Is the database's schema not the newest?"""
-    return migrations.pending(engine, MIGRATIONS)
+SERVICE = Service(
+    kind=ROOM,
+    config=Config,
+    spec=SPEC,
+    controller=RoomsController,
+    tables=TABLES,
+    migrations=Path(__file__).parent / "adapters" / "migrations",
+    configure=configure,
+    warm_up=OfflineAreas().load,
+)

@@ -37,7 +37,7 @@ def setting(
 
     `schemes` makes it a URL of one of these schemes, `choices` one of these words, in any case; `origins` makes each word of it
     an origin as browsers send it, or `*`; `minimum` and `maximum` bound a number. A default that is a function gets the other
-    settings read so far, by field name.
+    settings read so far, by field name, and the name of the `service`. In `names`, `{SERVICE}` stands for what the class calls itself.
     """
     return field(metadata={"rule": _Rule(names, minimum, maximum, schemes, choices, origins), "default": default})
 
@@ -46,16 +46,18 @@ def load(cls: type[C], environ: Mapping[str, str]) -> C:
     """Reads every field of the dataclass `cls`. Raises WrongSetting for the first value that cannot be used."""
     types = get_type_hints(cls)
     values: dict[str, Any] = {}
+    service = getattr(cls, "SERVICE", "")
     for each in fields(cls):  # type: ignore[arg-type]
         rule: _Rule = each.metadata["rule"]
-        name = next((name for name in rule.names if environ.get(name, "").strip()), None)
+        names = [name.replace("{SERVICE}", service) for name in rule.names]
+        name = next((name for name in names if environ.get(name, "").strip()), None)
         if name is not None:
             values[each.name] = _checked(name, rule, _PARSERS[types[each.name]](name, environ[name].strip()))
             continue
         default = each.metadata["default"]
         if default is MISSING:
-            raise WrongSetting(rule.names[0], "must be set")
-        values[each.name] = default(values) if callable(default) else default
+            raise WrongSetting(names[0], "must be set")
+        values[each.name] = default({**values, "service": service.lower()}) if callable(default) else default
     return cls(**values)
 
 

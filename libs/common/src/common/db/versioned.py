@@ -2,24 +2,31 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Engine,
     Insert,
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     String,
     Table,
     Update,
     insert,
     literal,
     select,
+    union_all,
 )
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from common.backoff import Backoff
 from common.db.engine import Contended, transaction
@@ -61,53 +68,129 @@ def _retried(step: Callable[[], T]) -> T:
     return step()
 
 
-def write(engine: Engine, change: Insert | Update, outbox: Table, event: Row) -> bool:
-    """Applies `change` and appends `event`: both durable on return, or neither. False where `change` found no row to change.
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Rows that are written with a change, if that is. With `spare` one whose key is there already is left as it is."""
 
-    Raises what `change` raises: IntegrityError above all, and Unavailable, after which both or neither may be there.
+    table: Table
+    rows: Sequence[Row]
+    spare: bool = False
+
+
+#: Locks what a change was decided on against changes until the transaction ends; False where it has changed already.
+Held = Callable[[Connection], bool]
+
+
+def write(
+    engine: Engine, change: Insert | Update, outbox: Table, event: Row, beside: Sequence[Beside] = (), held: Held | None = None
+) -> bool:
+    """Applies `change`, appends `event`, and writes what stands `beside` it: all durable on return, or nothing.
+
+    False where `change` found no row to change. Raises NotHeld where `held` says no; what `change` raises: IntegrityError above all, and
+    Unavailable, after which all or nothing may be there.
     """
     failpoint("api.write")
-    written = _retried(lambda: _write(engine, change, outbox, event))
+    written = _retried(lambda: _write(engine, change, outbox, event, beside, held))
     failpoint("api.written")
     return written
 
 
-def _write(engine: Engine, change: Insert | Update, outbox: Table, event: Row) -> bool:
-    if engine.dialect.name == "postgresql":  # one statement, one round trip, just as atomic
-        changed = change.returning(literal(1).label("one")).cte("changed")
-        values = select(*(literal(value, outbox.c[name].type) for name, value in event.items())).select_from(changed)
+class NotHeld(Exception):
+    """What a change was decided on has changed since."""
+
+
+def _write(
+    engine: Engine, change: Insert | Update, outbox: Table, event: Row, beside: Sequence[Beside], held: Held | None
+) -> bool:
+    if engine.dialect.name == "postgresql" and held is None:  # one statement, one round trip, just as atomic
         with engine.connect() as connection:
-            return connection.scalar(insert(outbox).from_select(list(event), values).returning(outbox.c.id)) is not None
+            return connection.scalar(_statement(change, outbox, event, beside)) is not None
     with transaction(engine) as connection:
+        if held is not None and not held(connection):
+            raise NotHeld
         if connection.execute(change).rowcount != 1:
             return False
         connection.execute(insert(outbox).values(**event))
+        _write_beside(connection, beside)
         return True
 
 
+def _statement(change: Insert | Update, outbox: Table, event: Row, beside: Sequence[Beside]) -> ReturningInsert[Any]:
+    """All of it for PostgreSQL; answers a row if `change` found one."""
+    changed = change.returning(literal(1).label("one")).cte("changed")
+
+    def once_changed(table: Table, row: Row) -> Select[Any]:
+        return select(*(literal(value, table.c[name].type) for name, value in row.items())).select_from(changed)
+
+    statement = insert(outbox).from_select(list(event), once_changed(outbox, event))
+    for number, each in enumerate(each for each in beside if each.rows):
+        rows = union_all(*(once_changed(each.table, row) for row in each.rows))
+        further = postgresql.insert(each.table).from_select(list(each.rows[0]), rows)
+        statement = statement.add_cte((further.on_conflict_do_nothing() if each.spare else further).cte(f"beside_{number}"))
+    return statement.returning(outbox.c.id)
+
+
+def _write_beside(connection: Connection, beside: Sequence[Beside]) -> None:
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    for each in beside:
+        if each.rows:
+            added = dialect.insert(each.table)
+            connection.execute(added.on_conflict_do_nothing() if each.spare else added, list(each.rows))
+
+
 def write_all(
-    engine: Engine, added: Insert, rows: Sequence[Row], changes: Sequence[Update], outbox: Table, events: Sequence[Row]
+    engine: Engine,
+    added: Insert,
+    rows: Sequence[Row],
+    changes: Sequence[Update],
+    outbox: Table,
+    events: Sequence[Row],
+    beside: Sequence[Sequence[Beside]] = (),
+    held: Callable[[Connection], Sequence[bool]] | None = None,
 ) -> list[bool]:
     """`write` for many in one transaction: `rows` are added by `added`, then each of `changes` is applied.
 
-    `events` stand in the same order, rows first. The answer says of each whether it was written; one that could not be (its
-    key is taken, its version is stale) has no event and leaves the others alone. `added` must be `ON CONFLICT DO NOTHING … RETURNING id`.
+    `events`, what stands `beside` each, and what `held` says of each have the same order, rows first. The answer says of each whether it
+    was written; one that could not be (its key is taken, its version is stale, it is not held) has no event and leaves the others alone.
+    `added` must be `ON CONFLICT DO NOTHING … RETURNING id`.
     """
     failpoint("api.write")
-    done = _retried(lambda: _write_all(engine, added, rows, changes, outbox, events))
+    done = _retried(lambda: _write_all(engine, added, rows, changes, outbox, events, beside, held))
     failpoint("api.written")
     return done
 
 
 def _write_all(
-    engine: Engine, added: Insert, rows: Sequence[Row], changes: Sequence[Update], outbox: Table, events: Sequence[Row]
+    engine: Engine,
+    added: Insert,
+    rows: Sequence[Row],
+    changes: Sequence[Update],
+    outbox: Table,
+    events: Sequence[Row],
+    beside: Sequence[Sequence[Beside]],
+    held: Callable[[Connection], Sequence[bool]] | None,
 ) -> list[bool]:
     with transaction(engine) as connection:
+        holds = [True] * len(events) if held is None else list(held(connection))
+        insertable = [row for row, ok in zip(rows, holds, strict=False) if ok]
         written: set[Any] = set()
-        if rows:
-            written = {id for (id,) in connection.execute(added, list(rows))}
-        done = [row["id"] in written for row in rows] + [connection.execute(change).rowcount == 1 for change in changes]
+        if insertable:
+            written = {id for (id,) in connection.execute(added, insertable)}
+        done = [row["id"] in written for row in rows]
+        for change, ok in zip(changes, holds[len(rows) :], strict=True):
+            done.append(ok and connection.execute(change).rowcount == 1)
         appended = [event for event, ok in zip(events, done, strict=True) if ok]
         if appended:
             connection.execute(insert(outbox), appended)
+        _write_beside(connection, merged(each for each, ok in zip(beside, done, strict=False) if ok))
     return done
+
+
+def merged(beside: Iterable[Sequence[Beside]]) -> list[Beside]:
+    """The same rows with each table once, in the order of their values: all who write take their locks in one order."""
+    rows: dict[tuple[Table, bool], list[Row]] = {}
+    for each in chain.from_iterable(beside):
+        rows.setdefault((each.table, each.spare), []).extend(each.rows)
+    return [
+        Beside(table, sorted(some, key=lambda row: str(next(iter(row.values())))), spare) for (table, spare), some in rows.items()
+    ]

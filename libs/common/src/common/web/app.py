@@ -17,6 +17,7 @@ from werkzeug.routing import MapAdapter
 from common.observability.metrics import Gauges, Metrics, Requests
 from common.web.bridge import OPERATION, BodyBudget
 from common.web.cors import Cors
+from common.web.document import load_document
 from common.web.front import Front
 from common.web.gateway import ControllerResolver, Gateway
 from common.web.health import Check, Health
@@ -98,7 +99,9 @@ def create_app(
     # Routing, exceptions, validation and Swagger UI are done elsewhere; see docs/adr.
     stack = ConnexionMiddleware(gateway, middlewares=[SecurityMiddleware, ContextMiddleware], specification_dir=spec.parent)
     stack.add_api(
-        spec.name, resolver=ControllerResolver(injector.get(controller), streams), security_map=dict(security_map or {})
+        load_document(spec),
+        resolver=ControllerResolver(injector.get(controller), streams),
+        security_map=dict(security_map or {}),
     )
     # What connexion would do at the first request, when it is too late to refuse a broken document.
     stack.app, stack.middleware_stack = stack._build_middleware_stack()
@@ -110,7 +113,7 @@ def create_app(
     health = Health(name, version or str(specification["info"]["version"]), checks)
     add_pages(routes, health, MetricsPage(metrics, gauges))
     pages: dict[str, ASGIApp] = {"/problems/{name}": problem_page, "/": front_page(name, specification)}
-    pages |= documents(spec, specification)
+    pages |= documents(specification)
     for path, page in pages.items():
         routes.add("GET", path, page)
     ui = SwaggerUI(specification)

@@ -2,9 +2,10 @@
 
 import re
 from html import escape
-from pathlib import Path
+from typing import Any
 
 import orjson
+import yaml
 from connexion.middleware.swagger_ui import SwaggerUIMiddleware
 from connexion.options import SwaggerUIOptions
 from connexion.spec import Specification
@@ -13,6 +14,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from common.web.problems import KINDS, Problem
 
 _STYLE = "body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}"
+
+
+_YAML: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 130}
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what stands in two places twice: aliases are hard to read."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
 
 
 def front_page(name: str, specification: Specification) -> ASGIApp:
@@ -44,12 +55,12 @@ def _with_code(text: str) -> str:
     return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
-def documents(spec: Path, specification: Specification) -> dict[str, ASGIApp]:
-    """The document as it is in the file, by path; rendered once, since connexion would do so for each request."""
+def documents(specification: Specification) -> dict[str, ASGIApp]:
+    """The document, by path; rendered once, since connexion would do so for each request."""
     base = specification.base_path
     return {
         f"{base}/openapi.json": _fixed(orjson.dumps(specification.raw, default=str), b"application/json"),
-        f"{base}/openapi.yaml": _fixed(spec.read_bytes(), b"application/yaml"),
+        f"{base}/openapi.yaml": _fixed(yaml.dump(specification.raw, Dumper=_Plain, **_YAML).encode(), b"application/yaml"),
         "/ui": _redirect(f"{base}/ui/"),
     }
 

@@ -10,7 +10,7 @@ from connexion.exceptions import OAuthProblem, ProblemException
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from werkzeug.exceptions import HTTPException as WerkzeugHTTPException
 
-from common.errors import Conflict, FieldError, Full, Invalid, NotFound, Stale, Unavailable
+from common.errors import Conflict, FieldError, Forbidden, Full, Invalid, NotFound, Stale, Unavailable
 from common.observability import current
 
 logger = logging.getLogger("common.web")
@@ -127,6 +127,7 @@ class ProblemTable:
                 },
                 (("Location", location(error.existing_id)),) if location else (),
             ),
+            Forbidden: lambda error: Problem("forbidden", str(error)),
             Stale: lambda error: Problem(
                 "stale", str(error), {"id": error.id, "version": error.version}, (("ETag", f'"{error.version}"'),)
             ),

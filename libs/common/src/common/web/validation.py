@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from common.errors import FieldError
+from common.web.document import load_document
 from common.web.json_input import parse_json
 from common.web.schemas import Schema
 
@@ -24,7 +22,7 @@ def schema_validator(spec: Path, component: str) -> Callable[[object], tuple[Fie
 
 def component_schema(spec: Path, component: str) -> Schema:
     """The compiled component, which also knows its `read_only` properties."""
-    document: dict[str, Any] = yaml.safe_load(spec.read_text(encoding="utf-8"))
+    document = load_document(spec)
     components = document.get("components", {})
     if component not in components.get("schemas", {}):
         raise ValueError(f"{spec.name} has no #/components/schemas/{component}")

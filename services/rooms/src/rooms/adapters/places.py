@@ -12,7 +12,8 @@ import orjson
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from rooms.domain import Area, Coordinates
+from common.listings.fields import Coordinates
+from rooms.domain import Area
 from rooms.ports import Areas
 
 EARTH = 6371.0  # km

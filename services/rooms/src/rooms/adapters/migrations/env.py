@@ -5,6 +5,6 @@ from typing import Any, cast
 from alembic import context
 
 from common.db.migrations import run_migrations
-from rooms.adapters.sql import metadata
+from rooms.adapters.tables import TABLES
 
-run_migrations(cast("Any", context), metadata)
+run_migrations(cast("Any", context), TABLES.metadata)

@@ -1,4 +1,4 @@
-"""`rooms import FILE`: sends a file of listings to the API in portions, shows how it goes, and keeps what was rejected."""
+"""`import FILE`: sends a file of listings to the API in portions, shows how it goes, and keeps what was rejected."""
 
 import sys
 import time
@@ -15,9 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from common.errors import Unavailable, WrongSetting
+from common.listings.domain import Kind
 
 #: Lines and bytes per request: enough to keep the API busy, few enough to start anew when it goes away.
 PORTION, PORTION_BYTES = 2000, 8 * 1024 * 1024
+#: Outcomes of lines that were not taken.
+REJECTED = ("invalid", "forbidden")
 #: Seconds that an API which does not answer is tried again.
 PATIENCE = 60.0
 
@@ -30,11 +33,15 @@ class Report:
     started: float = field(default_factory=time.monotonic)
 
     def __str__(self) -> str:
-        shown = " · ".join(f"{self.outcomes[name]:,} {name}" for name in ("created", "updated", "unchanged", "invalid"))
+        shown = " · ".join(
+            f"{self.outcomes[name]:,} {name}"
+            for name in ("created", "updated", "unchanged", *REJECTED)
+            if self.outcomes[name] or name != "forbidden"
+        )
         return f"{shown} · {sum(self.outcomes.values()) / max(time.monotonic() - self.started, 0.001):,.0f}/s"
 
 
-def import_file(file: str, url: str, patience: float = PATIENCE) -> int:
+def import_file(file: str, kind: Kind, url: str, auth: httpx.Auth | None = None, patience: float = PATIENCE) -> int:
     """Imports `file` (`-` is standard input) through the API at `url`. Exit status 0, or 1 where lines were rejected.
 
     Rejected lines are kept as they are beside the file, in `<file>.rejected.ndjson`, to be mended and imported; the reasons stand in
@@ -45,7 +52,7 @@ def import_file(file: str, url: str, patience: float = PATIENCE) -> int:
     report = Report()
     with ExitStack() as stack:
         lines, size = _opened(file, stack)
-        client = stack.enter_context(api_client(url))
+        client = stack.enter_context(api_client(url, auth))
         keeper = stack.enter_context(_Keeper(Path("import" if file == "-" else file)))
         columns = BarColumn(20), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.fields[report]}", markup=False)
         progress = stack.enter_context(Progress(*columns, console=console))
@@ -54,20 +61,22 @@ def import_file(file: str, url: str, patience: float = PATIENCE) -> int:
         for portion in _portions(lines):
             for outcome in _sent(
                 client,
+                kind,
                 portion,
                 first,
                 patience,
                 lambda reason: console.print(f"waiting up to {patience:g} s for {client.base_url}: {reason}"),
             ):
                 report.outcomes[outcome["outcome"]] += 1
-                if outcome["outcome"] == "invalid":
+                if outcome["outcome"] in REJECTED:
                     keeper.keep(portion[outcome["line"] - first], outcome)
             first += len(portion)
             progress.update(task, advance=sum(map(len, portion)), report=str(report))
     console.print(f"{sum(report.outcomes.values()):,} listings: {report}")
-    if report.outcomes["invalid"]:
+    rejected = sum(report.outcomes[name] for name in REJECTED)
+    if rejected:
         console.print(f"rejected lines are in {keeper.lines}, the reasons in {keeper.reasons}")
-    return 1 if report.outcomes["invalid"] else 0
+    return 1 if rejected else 0
 
 
 def _opened(file: str, stack: ExitStack) -> tuple[IO[bytes], int | None]:
@@ -80,10 +89,10 @@ def _opened(file: str, stack: ExitStack) -> tuple[IO[bytes], int | None]:
         raise WrongSetting(file, f"cannot be read: {error.strerror}") from None
 
 
-def api_client(url: str) -> httpx.Client:
+def api_client(url: str, auth: httpx.Auth | None = None) -> httpx.Client:
     """Raises WrongSetting for a URL that is none."""
     try:
-        client = httpx.Client(base_url=url, timeout=httpx.Timeout(60, connect=5))
+        client = httpx.Client(base_url=url, auth=auth, timeout=httpx.Timeout(60, connect=5))
     except httpx.InvalidURL:
         client = None
     if client is None or client.base_url.scheme not in ("http", "https") or not client.base_url.host:
@@ -105,7 +114,7 @@ def _portions(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _sent(
-    client: httpx.Client, portion: list[bytes], first: int, patience: float, waiting: Callable[[str], None]
+    client: httpx.Client, kind: Kind, portion: list[bytes], first: int, patience: float, waiting: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
     """The outcome of each line, numbered from `first`; an API that is away or stops half-way is asked again for what it has not
     answered, and `waiting` is told why, once until it answers again.
@@ -114,7 +123,7 @@ def _sent(
     while True:
         reason, answered = "it stopped half-way", 0
         try:
-            for outcome in _outcomes(client, portion[done:]):
+            for outcome in _outcomes(client, kind, portion[done:]):
                 if outcome["outcome"] == "aborted":
                     reason = outcome["problem"].get("detail", reason)
                     break
@@ -137,11 +146,11 @@ def _sent(
         pause = min(2 * pause, 2.0)
 
 
-def _outcomes(client: httpx.Client, lines: list[bytes]) -> Iterator[dict[str, Any]]:
+def _outcomes(client: httpx.Client, kind: Kind, lines: list[bytes]) -> Iterator[dict[str, Any]]:
     headers = {"Content-Type": "application/x-ndjson"}
-    with client.stream("POST", "/v1.0/rooms/import", content=b"".join(lines), headers=headers) as response:
+    with client.stream("POST", f"{kind.path}/import", content=b"".join(lines), headers=headers) as response:
         if response.status_code == httpx.codes.OK:
-            yield from _read(client, response.iter_bytes())
+            yield from _read(client, kind, response.iter_bytes())
             return
         response.read()
     detail = detail_of(response)
@@ -159,7 +168,7 @@ def detail_of(response: httpx.Response) -> str:
         return ""
 
 
-def _read(client: httpx.Client, chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+def _read(client: httpx.Client, kind: Kind, chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """The lines of an answer. (`iter_lines` would also split at U+2028 and the like, within a text.)"""
     rest = b""
     try:
@@ -169,7 +178,7 @@ def _read(client: httpx.Client, chunks: Iterable[bytes]) -> Iterator[dict[str, A
         if rest:
             yield orjson.loads(rest)
     except orjson.JSONDecodeError:
-        raise Unavailable(f"the API at {client.base_url}", "what answers there is no rooms API") from None
+        raise Unavailable(f"the API at {client.base_url}", f"what answers there is no {kind.plural} API") from None
 
 
 class _Keeper:

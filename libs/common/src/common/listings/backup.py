@@ -1,4 +1,4 @@
-"""`rooms export FILE` and `rooms import` of such a file: all that is kept, out through the API and back into a database."""
+"""`export FILE` and `import` of such a file: all that is kept, out through the API and back into a database."""
 
 import contextlib
 import os
@@ -21,13 +21,14 @@ from common.backoff import Backoff
 from common.errors import Invalid, Unavailable, WrongSetting
 from common.events.codec import Undecodable
 from common.events.container import MAGIC, Container
+from common.listings.domain import Kind
+from common.listings.export import kept
+from common.listings.import_file import api_client, detail_of
+from common.listings.ports import Kept, Restored
+from common.listings.use_cases import Restore
 from common.web.validation import Schema
-from rooms.entrypoints.cli import api_client, detail_of
-from rooms.entrypoints.export import kept
-from rooms.ports import Kept, Restored
-from rooms.use_cases import RestoreRooms
 
-#: Rooms that one transaction restores.
+#: Listings that one transaction restores.
 BATCH = 500
 #: Bytes that are read at a time.
 PIECE = 64 * 1024
@@ -67,29 +68,29 @@ def shown(what: str, total: int | None, *names: str) -> Iterator[Shown]:
     console.print(f"{what} {report.counts.total():,}: {report}")
 
 
-def export_file(file: str, url: str, container: Container) -> None:
+def export_file(file: str, kind: Kind, url: str, container: Container, auth: httpx.Auth | None = None) -> None:
     """Writes an export of the API at `url` to `file` (`-` is standard output), reading it on the way to see that it is whole.
 
     It has another name until it is. Raises WrongSetting for a file that cannot be written, Unavailable where the export broke off.
     """
     with ExitStack() as stack:
-        client = stack.enter_context(api_client(url))
+        client = stack.enter_context(api_client(url, auth))
         out = stack.enter_context(_standard_output() if file == "-" else _replaced(Path(file)))
-        report = stack.enter_context(shown("exported", None, "rooms", "deleted"))
+        report = stack.enter_context(shown("exported", None, kind.plural, "deleted"))
         try:
-            with client.stream("GET", "/v1.0/rooms/export") as response:
+            with client.stream("GET", f"{kind.path}/export") as response:
                 if response.status_code != httpx.codes.OK:
                     response.read()
                     reason = f"it answered {response.status_code} {detail_of(response)}".rstrip()
                     raise Unavailable(f"the API at {client.base_url}", reason)
                 for datum in container.read(_copied(response.iter_bytes(), out, report)):
-                    report.count("rooms" if datum["room"] else "deleted")
+                    report.count(kind.plural if datum[kind.singular] else "deleted")
         except httpx.TransportError as error:
             raise Unavailable(
                 f"the API at {client.base_url}", f"{str(error) or type(error).__name__}; there is no export"
             ) from None
         except Undecodable as error:
-            raise Unavailable(f"the API at {client.base_url}", f"what it sent is no export of rooms: {error}") from None
+            raise Unavailable(f"the API at {client.base_url}", f"what it sent is no export of {kind.plural}: {error}") from None
 
 
 def _copied(pieces: Iterable[bytes], out: IO[bytes], report: Shown) -> Iterator[bytes]:
@@ -146,7 +147,8 @@ class Restoration:
     database stays away, or its outbox full, for `patience` seconds: restoring the file again goes on.
     """
 
-    restore: RestoreRooms
+    kind: Kind
+    restore: Restore
     container: Container
     schema: Schema
 
@@ -178,7 +180,7 @@ class Restoration:
             ready: list[tuple[Datum, Kept]] = []
             for datum in batch:
                 try:
-                    ready.append((datum, kept(datum, self.schema)))
+                    ready.append((datum, kept(self.kind, datum, self.schema)))
                 except (Invalid, Undecodable) as error:
                     report.count("rejected")
                     yield datum, str(error)
@@ -186,7 +188,10 @@ class Restoration:
             for (datum, _), outcome in zip(ready, outcomes, strict=True):
                 report.count("rejected" if outcome.outcome == "taken" else outcome.outcome)
                 if outcome.outcome == "taken":
-                    yield datum, f"the living room {outcome.holder} has its url {datum['room']['url']}"
+                    yield (
+                        datum,
+                        f"the living {self.kind.singular} {outcome.holder} has its url {datum[self.kind.singular]['url']}",
+                    )
 
     def _patiently(self, ready: list[Kept], report: Shown, patience: float) -> list[Restored]:
         backoff, deadline, told = Backoff(longest=2.0), time.monotonic() + patience, False

@@ -7,21 +7,22 @@ from typing import Any
 import orjson
 
 from common.errors import Invalid
+from common.listings.use_cases import Import, Imported
 from common.observability.metrics import ImportedLines
+from common.security.current import principal
 from common.web.problems import ProblemTable
 from common.web.streaming import Line, TooLong
 from common.web.validation import Schema, parse_json
-from rooms.use_cases import Imported, ImportRooms
 
 #: Says what is wrong with a line just as it would with a request.
 PROBLEMS = ProblemTable()
 
 
 @dataclass(frozen=True)
-class RoomLines:
+class ImportLines:
     """Answers `{"line", "outcome", "id", "problem"}` for each line, in order. Raises Unavailable."""
 
-    import_rooms: ImportRooms
+    listings: Import
     schema: Schema
     counted: ImportedLines
 
@@ -33,7 +34,7 @@ class RoomLines:
                 documents[number] = self._document(line)
             except Invalid as error:
                 outcomes[number] = Imported("invalid", problem=error)
-        outcomes |= zip(documents, self.import_rooms(list(documents.values())), strict=True)
+        outcomes |= zip(documents, self.listings(list(documents.values()), principal()), strict=True)
         self.counted.add(each.outcome for each in outcomes.values())
         return [_shown(number, outcomes[number]) for number, _ in lines]
 

@@ -1,0 +1,181 @@
+"""The command line of a service of listings: `api | relay | all | migrate | status | import FILE | export FILE | events tail`."""
+
+import argparse
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from injector import Injector
+from sqlalchemy import Engine
+
+from common import failpoints
+from common.commands import Command, Group
+from common.config import load, without_password
+from common.db.doorbell import Doorbell
+from common.db.migrations import pending
+from common.errors import Unavailable, WrongSetting
+from common.events.codec import Codec
+from common.events.tail import tail_command
+from common.listings.backup import Restoration, export_file, is_export
+from common.listings.config import ListingsConfig
+from common.listings.import_file import PATIENCE, import_file
+from common.listings.service import Service
+from common.messaging.port import Broker
+from common.observability import configure_logging, wants_json
+from common.process import Worker, end_when_told, run
+from common.status import status_command
+from common.supervisor import end_with_parent, passed_on, supervise
+from common.web.serve import bound, serve
+
+log = logging.getLogger(__name__)
+
+
+def listing_commands(service: Service) -> dict[str, Command | Group]:
+    """The commands that all such services have, and one for each of its own workers."""
+    line = _CommandLine(service)
+    name = service.name
+    return {
+        "api": Command("serve the REST API", lambda arguments: line.api(arguments.fd), passed_on),
+        "relay": Command("publish the outbox", lambda _: line.run(api=False, workers=["relay"])),
+        **{each: Command(f"run the {each} alone", line.worker(each)) for each in service.workers},
+        "all": Command(
+            "serve the API and publish the outbox, with all other workers, in one process",
+            lambda _: line.run(api=True, workers=["relay", *service.workers]),
+        ),
+        "migrate": Command("bring the database to the newest schema", lambda _: line.migrate()),
+        "status": status_command(name, lambda: service.status(line.config())),
+        "events": Group(f"what happens to {name}, as it happens", {"tail": tail_command(name, line.broker)}),
+        "import": Command(
+            "send a file of listings (NDJSON) to the API, or restore an export", line.import_, _import_arguments(service)
+        ),
+        "export": Command("fetch all that is kept from the API, as an Avro file", line.export, _export_arguments(service)),
+    }
+
+
+@dataclass(frozen=True)
+class _CommandLine:
+    """The commands' bodies; each answers its exit status."""
+
+    service: Service
+
+    def config(self) -> ListingsConfig:
+        return load(self.service.config, os.environ)
+
+    def api(self, fd: int | None) -> int | None:
+        config, name = self.config(), self.service.name
+        if fd is None and config.workers > 1:
+            configure_logging(name, config.log_level, json=wants_json(config.log_format))
+            end_when_told()
+            listener = bound(config.host, config.port, f"{name.upper()}_PORT")
+            return supervise((name, "api"), listener, config.workers, os.environ)
+        self.run(api=True, workers=[], fd=fd)
+        return None
+
+    def worker(self, name: str) -> Callable[[argparse.Namespace], None]:
+        return lambda _: self.run(api=False, workers=[name])
+
+    def run(self, *, api: bool, workers: list[str], fd: int | None = None) -> None:
+        config, service, setting = self.config(), self.service, self.service.name.upper()
+        configure_logging(service.name, config.log_level, json=wants_json(config.log_format))
+        failpoints.arm(config.failpoints)
+        end_when_told()
+        if fd is not None:
+            end_with_parent()
+        app = service.http(config) if api else None
+        injector = app.injector if app is not None else Injector(service.modules(config))
+        self._require_migrated(injector.get(Engine))
+        if app is not None:
+            service.warm_up()
+        made: dict[str, Callable[[Injector], Worker]] = {
+            "relay": lambda injector: service.relay(injector).run,
+            **service.workers,
+        }
+        running = {name: made[name](injector) for name in workers}
+        server = None
+        if app is not None:
+            server = serve(app, config.host, config.port, setting=f"{setting}_PORT", fd=fd)
+        elif config.metrics_port:
+            pages = service.worker_pages(config, injector)
+            server = serve(pages, config.host, config.metrics_port, setting=f"{setting}_METRICS_PORT")
+        database, broker = without_password(config.database_url), without_password(config.broker_url)
+        if server is not None:
+            log.info("listening on %s; database %s, broker %s", server.url, database, broker)
+        if workers:
+            log.info("%s between %s and %s", ", ".join(workers), database, broker)
+        run(running, server)
+
+    def migrate(self) -> None:
+        before, after = self.service.migrate(self.config())
+        since = "" if before == after else f", was at {before or 'nothing'}"
+        print(f"{self.service.name}: the database is at {after}{since}")  # noqa: T201 (a command line speaks)
+
+    def broker(self) -> tuple[Broker, Codec]:
+        configure_logging(self.service.name, "WARNING", json=False)
+        injector = Injector(self.service.modules(self.config()))
+        return injector.get(Broker), injector.get(Codec)
+
+    def import_(self, arguments: argparse.Namespace) -> int:
+        config = self.config()
+        if not is_export(arguments.file):
+            if arguments.file.endswith(".avro"):
+                raise WrongSetting(arguments.file, "is no whole export: it does not start like an Avro container file")
+            url = arguments.url or _url(config)
+            return import_file(arguments.file, self.service.kind, url, patience=arguments.patience)
+        if arguments.url:
+            raise WrongSetting("--url", "an export is restored in the database itself, which DATABASE_URL names")
+        injector = Injector(self.service.modules(config))
+        try:
+            self._require_migrated(injector.get(Engine))
+            return injector.get(Restoration)(arguments.file, arguments.patience)
+        finally:
+            injector.get(Doorbell).close()
+            injector.get(Engine).dispose()
+
+    def export(self, arguments: argparse.Namespace) -> None:
+        export_file(arguments.file, self.service.kind, arguments.url or _url(self.config()), self.service.container())
+
+    def _require_migrated(self, engine: Engine) -> None:
+        try:
+            behind = pending(engine, self.service.migrations)
+        except Unavailable:
+            return  # it will come; until then the health check says so
+        if behind:
+            name = self.service.name
+            raise WrongSetting("DATABASE_URL", f"the database has an older schema, or none; run `{name} migrate`")
+
+
+def _import_arguments(service: Service) -> Callable[[argparse.ArgumentParser], None]:
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "file",
+            help="one JSON listing per line, or an export, which is restored in DATABASE_URL itself; - reads standard input",
+        )
+        _url_argument(parser, service)
+        parser.add_argument(
+            "--patience",
+            type=float,
+            default=PATIENCE,
+            metavar="SECONDS",
+            help="how long an API that is away is tried again; %(default)s",
+        )
+
+    return add
+
+
+def _export_arguments(service: Service) -> Callable[[argparse.ArgumentParser], None]:
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("file", nargs="?", default="-", help="where it is written; standard output by default")
+        _url_argument(parser, service)
+
+    return add
+
+
+def _url_argument(parser: argparse.ArgumentParser, service: Service) -> None:
+    name = service.name.upper()
+    parser.add_argument("--url", help=f"the API's address; by default {name}_HOST and {name}_PORT")
+
+
+def _url(config: ListingsConfig) -> str:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"http://{host}:{config.port}"

@@ -1,0 +1,44 @@
+"""The settings that every service of listings has: each from `<SERVICE>_<NAME>`, else from `<NAME>`, else its default."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.config import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListingsConfig:
+    """A service's own names itself in `SERVICE`, as in `ROOMS`, and has a `port`. Raises WrongSetting through `common.config.load`."""
+
+    data_dir: Path = setting("{SERVICE}_DATA_DIR", "DATA_DIR", default=Path(".data"))
+    host: str = setting("{SERVICE}_HOST", default="127.0.0.1")
+    port: int = setting("{SERVICE}_PORT", minimum=1, maximum=65535)
+    images_url: str = setting(
+        "{SERVICE}_IMAGES_URL",
+        "IMAGES_URL",
+        schemes=("http", "https"),
+        default=lambda so_far: f"http://127.0.0.1:{so_far['port']}/images",
+    )
+    workers: int = setting("{SERVICE}_WORKERS", "WORKERS", default=1, minimum=1, maximum=64)  # processes of `api`
+    metrics_port: int = setting(
+        "{SERVICE}_METRICS_PORT", "METRICS_PORT", default=0, minimum=1, maximum=65535
+    )  # of processes without an API; 0 is none
+    metrics_dir: str = setting("PROMETHEUS_MULTIPROC_DIR", default="")  # set for the processes of `api` by their parent
+    database_url: str = setting(
+        "{SERVICE}_DATABASE_URL",
+        "DATABASE_URL",
+        schemes=("sqlite", "postgresql+psycopg"),
+        default=lambda so_far: f"sqlite:///{so_far['data_dir']}/{so_far['service']}.db",
+    )
+    broker_url: str = setting(
+        "{SERVICE}_BROKER_URL",
+        "BROKER_URL",
+        schemes=("sqlite", "amqp", "amqps"),
+        default=lambda so_far: f"sqlite:///{so_far['data_dir']}/broker.db",
+    )
+    outbox_max: int = setting("{SERVICE}_OUTBOX_MAX", "OUTBOX_MAX", default=250_000, minimum=1)  # events
+    body_limit: int = setting("{SERVICE}_BODY_LIMIT", "BODY_LIMIT", default=1_048_576, minimum=1024, maximum=67_108_864)  # bytes
+    cors_origins: tuple[str, ...] = setting("{SERVICE}_CORS_ORIGINS", "CORS_ORIGINS", default=(), origins=True)
+    log_level: str = setting("{SERVICE}_LOG_LEVEL", "LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    log_format: str = setting("{SERVICE}_LOG_FORMAT", "LOG_FORMAT", default="auto", choices=("auto", "json", "text"))
+    failpoints: str = setting("{SERVICE}_FAILPOINTS", "FAILPOINTS", default="")  # see common.failpoints

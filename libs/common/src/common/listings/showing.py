@@ -1,0 +1,27 @@
+"""Listings as people and events see them."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from common.listings.domain import Aggregate
+
+
+@dataclass(frozen=True)
+class Showing:
+    """Makes what an API answers and an event tells of a listing: plain data; the times are datetimes.
+
+    Where the copies of its images are is known before they are: below `images_url`.
+    """
+
+    images_url: str
+
+    def __call__(self, listing: Aggregate) -> dict[str, Any]:
+        shown = listing.shown()
+        if shown["images"]:
+            shown["images"] = [self._image(image) for image in shown["images"]]
+        return shown
+
+    def _image(self, image: dict[str, Any]) -> dict[str, Any]:
+        name = hashlib.sha256(image["url"].encode()).hexdigest()
+        return {**image, "stored_url": f"{self.images_url}/{name}.jpg", "thumbnail_url": f"{self.images_url}/{name}.thumb.jpg"}

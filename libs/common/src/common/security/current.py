@@ -1,0 +1,17 @@
+"""The principal of the request that is being served."""
+
+from contextvars import ContextVar
+
+from common.security.principal import LOCAL, Principal
+
+_current: ContextVar[Principal] = ContextVar("principal", default=LOCAL)
+
+
+def principal() -> Principal:
+    """Who the request under way comes from; its threads know it too."""
+    return _current.get()
+
+
+def use(principal: Principal) -> None:
+    """From now on, in this context, requests come from `principal`."""
+    _current.set(principal)
