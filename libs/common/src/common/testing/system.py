@@ -82,6 +82,10 @@ class System:
             del self.processes[command]
         return statuses
 
+    def client(self, service: str) -> httpx.Client:
+        """That of the service of this name."""
+        return {"rooms": self.rooms, "items": self.items, "search": self.search}[service]
+
     def found(self, **query: Any) -> dict[str, Any]:
         """The answer to a search for rooms."""
         answer = self.search.get("/v1.0/search/rooms", params=query)
