@@ -1,6 +1,7 @@
 """What can go wrong, in the domain's words. The docstring is the message; the fields say which."""
 
 from dataclasses import dataclass
+from typing import Self
 
 
 class AtriumError(Exception):
@@ -67,6 +68,17 @@ class Forbidden(AtriumError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+@dataclass(eq=False)
+class MissingScope(Forbidden):
+    """The token does not carry the scope that this needs."""
+
+    scopes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, *scopes: str) -> Self:
+        return cls(f"the token lacks the scope {' '.join(scopes)}", scopes)
 
 
 @dataclass(eq=False)
