@@ -62,7 +62,7 @@ def _demo(values: Mapping[str, str]) -> None:
     for kind in ("rooms", "items"):
         hidden = _wait_until_found(kind, bases["search"])
         print(f"all {kind} are found, but for {hidden} that are hidden (is_visible: false)")
-    print(f"\n{['', 'One search', 'Two searches', 'Three searches', 'Four searches'][len(_SEARCHES)]} to try:")
+    print("\nFour searches to try:")
     for title, kind, parameters in _SEARCHES:
         address = f"{bases['search']}/v1.0/search/{kind}?{urllib.parse.urlencode(parameters, safe=',')}"
         answer = _ask(address)
@@ -104,9 +104,9 @@ def _read(kind: str) -> list[dict[str, Any]]:
 def _wait_until_found(kind: str, search: str) -> int:
     """What was just written takes a moment to be found. Answers how many are not meant to be."""
     samples = _read(kind)
-    visible = sum(sample.get("is_visible", True) for sample in samples)
+    visible = sum(bool(sample.get("is_visible", True)) for sample in samples)
     deadline = time.monotonic() + _FOUND_WITHIN
-    while (found := _ask(f"{search}/v1.0/search/{kind}?limit=1")["total"]["value"]) < visible:
+    while (found := int(_ask(f"{search}/v1.0/search/{kind}?limit=1")["total"]["value"])) < visible:
         if time.monotonic() > deadline:
             raise StackError(
                 f"only {found} of {visible} sample {kind} are found after {_FOUND_WITHIN:.0f} s; the services' logs say why"
