@@ -30,6 +30,10 @@ class Locator(ABC):
     def locate(self, given: Sequence[Given]) -> Sequence[Located | Invalid | None]:
         """For each where it is, None where it is nowhere in particular, or why it cannot be where it says. Raises Unavailable."""
 
+    def stays(self, before: Given, after: Given) -> bool:
+        """Whether a listing that was located is still there when `after` takes the place of `before`: nobody needs to ask again."""
+        return False
+
 
 #: Which listings to list: the values of these fields.
 Filter = Mapping[str, str | bool]
