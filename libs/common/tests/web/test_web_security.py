@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from common.security import current
 from common.security.keys import Keys
@@ -16,21 +15,8 @@ from common.testing.tokens import REFUSED, TestIssuer, bearer
 from common.web.guard import Guard
 from common.web.serve import running
 
-WRITES = {"post": "toys:write", "put": "toys:write", "patch": "toys:write", "delete": "admin"}
+SCOPES = {"GET": None, "POST": "toys:write", "PUT": "toys:write", "PATCH": "toys:write", "DELETE": "admin"}
 TOY = "/v1.0/toys/01938b6e-5f0a-7c1e-8a55-0d6d1f6c2b11"
-
-
-def protected_spec(toys: ModuleType, file: Path) -> Path:
-    """The toy's document with writes that want a scope, and reads that do without a token."""
-    document = yaml.safe_load(toys.SPEC.read_text())
-    flow = {"tokenUrl": "/token", "scopes": {"toys:write": "change toys", "admin": "everything"}}
-    document["components"]["securitySchemes"] = {"oauth": {"type": "oauth2", "flows": {"clientCredentials": flow}}}
-    for item in document["paths"].values():
-        for method in item.keys() - {"parameters"}:
-            scope = WRITES.get(method)
-            item[method]["security"] = [{"oauth": [scope]}] if scope else [{"oauth": []}, {}]
-    file.write_text(yaml.safe_dump(document))
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +29,7 @@ def client(toys: ModuleType, issuer: TestIssuer, tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("spec")
     keys = Keys(str(issuer.write(folder / "jwks.json")))
     guard = Guard(Tokens(issuer.issuer, issuer.audience, keys), token_url="https://issuer.example/token")
-    app = toys.toy_app(spec=protected_spec(toys, folder / "openapi.yaml"), guard=guard)
+    app = toys.toy_app(spec=toys.protected_spec(folder / "openapi.yaml"), guard=guard)
     with running(app) as server, httpx.Client(base_url=server.url) as client:
         yield client
 
@@ -88,7 +74,7 @@ def test_without_a_token_one_may_read_and_not_write(client: httpx.Client, which:
 @pytest.mark.parametrize("which", CALLS, ids=lambda call: f"{call[0]} {call[1][:17]}")
 def test_a_scope_that_lacks_is_named(client: httpx.Client, issuer: TestIssuer, which: tuple[str, str, str, bytes]) -> None:
     response = call(client, which, bearer(issuer.token(scopes="other")))
-    scope = WRITES.get(which[0].lower())
+    scope = SCOPES[which[0]]
     if scope is None:
         assert response.status_code in (200, 404)
         return
@@ -141,7 +127,7 @@ def test_the_handler_knows_who_asks(toys: ModuleType, issuer: TestIssuer, tmp_pa
             assert httpx.get(f"{server.url}/v1.0/toys", **headers).status_code == 200
         return seen.pop()
 
-    spec = protected_spec(toys, tmp_path / "openapi.yaml")
+    spec = toys.protected_spec(tmp_path / "openapi.yaml")
     guard = Guard(Tokens(issuer.issuer, issuer.audience, Keys(str(issuer.write(tmp_path / "jwks.json")))))
     token = bearer(issuer.token("ann", "toys:write"))
     assert asked(guard, headers=token) == "https://issuer.example|ann ['toys:write']"
@@ -161,7 +147,7 @@ def test_the_document_tells_where_tokens_come_from_and_what_is_answered(client: 
 
 
 def test_without_an_issuer_nothing_is_locked(toys: ModuleType, issuer: TestIssuer, tmp_path: Path) -> None:
-    app = toys.toy_app(spec=protected_spec(toys, tmp_path / "openapi.yaml"))
+    app = toys.toy_app(spec=toys.protected_spec(tmp_path / "openapi.yaml"))
     with running(app) as server, httpx.Client(base_url=server.url) as client:
         assert "securitySchemes" not in client.get("/v1.0/openapi.yaml").text
         assert "security:" not in client.get("/v1.0/openapi.yaml").text
@@ -174,7 +160,7 @@ def test_as_long_as_no_key_was_ever_had_nobody_can_be_told_from_anybody(
 ) -> None:
     jwks = tmp_path / "jwks.json"
     guard = Guard(Tokens(issuer.issuer, issuer.audience, Keys(str(jwks), pause=0.0)))
-    app = toys.toy_app(spec=protected_spec(toys, tmp_path / "openapi.yaml"), guard=guard)
+    app = toys.toy_app(spec=toys.protected_spec(tmp_path / "openapi.yaml"), guard=guard)
     with running(app) as server, httpx.Client(base_url=server.url) as client:
         token = bearer(issuer.token(scopes="toys:write"))
         response = call(client, CALLS[1], token)

@@ -11,6 +11,7 @@ from limits.storage import SlidingWindowCounterSupport, Storage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 MAX_KEPT = 50_000  # who comes beyond that makes us forget those who have been silent longest
+_ROUNDING = 1e-6
 
 
 class RateLimit:
@@ -48,7 +49,7 @@ class BoundedStorage(Storage, SlidingWindowCounterSupport):
             now = self._clock()
             window, current, previous = self._at(key, expiry, now)
             weighted = previous * (1 - now / expiry % 1) + current
-            if allowed := weighted + amount <= limit:
+            if allowed := weighted + amount <= limit + _ROUNDING:
                 current += amount
             self._counts[key] = window, current, previous
             self._counts.move_to_end(key)
