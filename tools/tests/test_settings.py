@@ -18,4 +18,6 @@ def test_every_setting_is_listed(config: type) -> None:
     for field in fields(config):
         if field.name == "metrics_dir":
             continue  # what a process tells its children
-        assert listed & set(field.metadata["rule"].names), f"{field.name} is not in {EXAMPLE.name}"
+        assert listed & {name.replace("{SERVICE}", getattr(config, "SERVICE", "")) for name in field.metadata["rule"].names}, (
+            f"{field.name} is not in {EXAMPLE.name}"
+        )
