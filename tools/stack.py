@@ -28,8 +28,18 @@ class Service:
 
 SERVICES = (
     Service("rooms", 8001, True, (("API", "/v1.0/rooms"), ("try it", "/v1.0/ui/"))),
+    Service("items", 8002, True, (("API", "/v1.0/items"), ("try it", "/v1.0/ui/"))),
     Service("search", 8003, False, (("API", "/v1.0/search/rooms"), ("try it", "/v1.0/ui/"))),
 )
+
+
+def chosen() -> Service:
+    """The service that SERVICE names, one that listings are written to."""
+    name = os.environ.get("SERVICE") or "rooms"
+    for service in SERVICES:
+        if service.name == name and service.migrates:
+            return service
+    raise StackError(f"SERVICE must be {' or '.join(each.name for each in SERVICES if each.migrates)}, not {name!r}")
 
 
 def environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ from connexion.exceptions import OAuthProblem, ProblemException
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from werkzeug.exceptions import HTTPException as WerkzeugHTTPException
 
-from common.errors import Conflict, FieldError, Forbidden, Full, Invalid, NotFound, Stale, Unavailable
+from common.errors import Conflict, FieldError, Forbidden, Full, Invalid, NotFound, Stale, Unavailable, Unprocessable
 from common.observability import current
 
 logger = logging.getLogger("common.web")
@@ -116,6 +116,7 @@ class ProblemTable:
         self._table: dict[type[BaseException], Translate] = {
             Problem: lambda problem: problem,
             Invalid: lambda error: Problem("invalid", str(error)[:1000], {"errors": errors_as_json(error.errors)}),
+            Unprocessable: lambda error: Problem("failed", str(error)[:1000], {"errors": errors_as_json(error.errors)}),
             NotFound: lambda error: Problem("not-found", str(error), {"id": error.id}),
             Conflict: lambda error: Problem(
                 "conflict",
