@@ -38,6 +38,7 @@ from common.process import Worker
 from common.status import Part, Value, queue_part
 from common.web.app import Application, Module, create_app
 from common.web.download import download
+from common.web.guard import Guard
 from common.web.health import Check, Report
 from common.web.problems import Problem, errors_as_json
 from common.web.served import Served
@@ -112,6 +113,7 @@ class Service:
             ],
             body_limit=config.body_limit,
             cors_origins=config.cors_origins,
+            guard=Guard.of(config),
             views=views,
             location=self.kind.location,
             problems={KeyReused: _key_reused},
