@@ -172,3 +172,7 @@ class Listings(ABC):
         Each that was restored is told by its event, which is the one it came from where that is known. A living listing's url is not
         taken from it, unless that listing is replaced as well.
         """
+
+    @abstractmethod
+    def forget_keys(self, before: datetime) -> int:
+        """Forgets the keys of what was added `once` before that time; answers how many those were."""

@@ -24,6 +24,7 @@ from common.listings.config import ListingsConfig
 from common.listings.controller import IDEMPOTENCY_KEY, Controller
 from common.listings.domain import Kind
 from common.listings.export import ExportFile
+from common.listings.housekeeping import Housekeeping
 from common.listings.lines import ImportLines
 from common.listings.ports import Clock, KeyReused, Listings, SystemClock
 from common.listings.rows import Tables
@@ -51,7 +52,7 @@ Made = Callable[[Injector], Mapping[str, Worker]]
 #: Whatever of these a controller, a stream or a command asks for is made once.
 _MADE = (
     *(Publish, Revise, Withdraw, Read, Browse, Summarise, Export, Import, Restore),
-    *(ImportLines, ExportFile, Restoration, ImportedLines, Relayed),
+    *(ImportLines, ExportFile, Restoration, ImportedLines, Relayed, Housekeeping),
 )
 
 
@@ -141,7 +142,7 @@ class Service:
     def running(self, injector: Injector, *commands: str) -> dict[str, Worker]:
         """The workers that these commands run, of `relay` and the service's own."""
         made: dict[str, Callable[[Injector], Mapping[str, Worker]]] = {
-            "relay": lambda injector: {"relay": self.relay(injector).run},
+            "relay": lambda injector: {"relay": self.relay(injector).run, "housekeeping": injector.get(Housekeeping).run},
             **self.workers,
         }
         return dict(chain.from_iterable(made[command](injector).items() for command in commands))
