@@ -11,6 +11,7 @@ import flask
 import httpx
 import pytest
 from psycopg import sql
+from rooms.adapters.sql import outbox
 from sqlalchemy import Engine, Row, make_url, select
 
 from common.config import load
@@ -22,7 +23,6 @@ from common.testing.real_servers import administer
 from common.web.app import Application, Module
 from common.web.serve import running
 from rooms import bootstrap
-from rooms.adapters.sql import outbox
 from rooms.config import Config
 
 MakeListing = Callable[..., dict[str, Any]]

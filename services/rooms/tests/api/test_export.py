@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from rooms.adapters.rows import columns, rooms
 from sqlalchemy import insert
 from uuid_utils import uuid7
 
@@ -24,7 +25,6 @@ from common.events.codec import Undecodable
 from common.testing.system import free_port
 from common.testing.waiting import eventually
 from rooms import bootstrap
-from rooms.adapters.rows import columns, rooms
 from rooms.domain import Listing, Room
 
 PATH = "/v1.0/rooms/export"

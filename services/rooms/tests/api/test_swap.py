@@ -6,9 +6,9 @@ from typing import Any
 import flask
 import pytest
 from injector import Binder
+from rooms.adapters.memory import MemoryRooms
 
 from common.errors import Unavailable
-from rooms.adapters.memory import MemoryRooms
 from rooms.domain import Area, Coordinates
 from rooms.ports import Areas, Clock, Filter, Rooms
 

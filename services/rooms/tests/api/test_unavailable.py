@@ -7,11 +7,11 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from rooms.adapters.sql import outbox
 from sqlalchemy import delete, make_url
 
 from common.db.engine import open_engine, transaction
 from common.testing.waiting import eventually
-from rooms.adapters.sql import outbox
 
 NOBODY = "/v1.0/rooms/01938b6e-5f0a-7c1e-8a55-0d6d1f6c2b11"
 IMPORT = {"Content-Type": "application/x-ndjson"}

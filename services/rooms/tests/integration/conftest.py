@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
+from rooms.adapters.memory import MemoryRooms
+from rooms.adapters.sql import SqlRooms, outbox
 from sqlalchemy import Engine, select
 from uuid_utils import uuid7
 
@@ -15,8 +17,6 @@ from common.db.migrations import migrate
 from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.outbox import Gate
-from rooms.adapters.memory import MemoryRooms
-from rooms.adapters.sql import SqlRooms, outbox
 from rooms.bootstrap import MIGRATIONS
 from rooms.domain import Area, Coordinates, Image, Listing, Room
 from rooms.ports import Rooms

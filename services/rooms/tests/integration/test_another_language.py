@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rooms.adapters.sql import outbox
+from rooms.entrypoints.export import exported
 from sqlalchemy import select
 
 import schemas
@@ -17,8 +19,6 @@ from backing.place import CannotStart
 from common.events.catalogue import Catalogue
 from common.events.container import Container
 from common.testing.real_servers import fail_or_skip
-from rooms.adapters.sql import outbox
-from rooms.entrypoints.export import exported
 
 LATER = datetime(2026, 5, 2, tzinfo=UTC)
 READER = Path(__file__).with_name("ReadAvro.java")

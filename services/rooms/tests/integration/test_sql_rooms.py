@@ -11,6 +11,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from rooms.adapters.sql import metadata, outbox
+from rooms.adapters.sql import rooms as table
 from sqlalchemy import func, insert, select, update
 from uuid_utils import uuid7
 
@@ -18,8 +20,6 @@ from common.db.engine import open_engine, transaction
 from common.db.migrations import migrate, pending
 from common.errors import Unavailable
 from common.observability.context import bind
-from rooms.adapters.sql import metadata, outbox
-from rooms.adapters.sql import rooms as table
 from rooms.bootstrap import MIGRATIONS
 from rooms.ports import Filter, Kept, Origin
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from rooms.adapters.memory import MemoryRooms
 
 from common.errors import Conflict, Invalid, NotFound, Stale, Unavailable
-from rooms.adapters.memory import MemoryRooms
 from rooms.domain import Area, Coordinates, Listing, Room
 from rooms.ports import Areas, Clock
 from rooms.use_cases import RETRIES, ImportRooms, PublishRoom, ReviseRoom, WithdrawRoom
