@@ -10,14 +10,15 @@ from common.images.connect import open_store
 from common.images.store import Store
 from common.images.table import Images, images_table
 from common.testing.image_server import ImageServer, image_server
+from common.testing.servers import ImageBackends
 
 METADATA = MetaData()
 TABLE = images_table(METADATA)
 
 
 @pytest.fixture
-def engine(images_backends: tuple[str, str]) -> Iterator[Engine]:
-    engine = open_engine(images_backends[0])
+def engine(image_backends: ImageBackends) -> Iterator[Engine]:
+    engine = open_engine(image_backends.database_url)
     METADATA.create_all(engine)
     yield engine
     engine.dispose()
@@ -29,8 +30,8 @@ def images(engine: Engine) -> Images:
 
 
 @pytest.fixture
-def store(images_backends: tuple[str, str]) -> Store:
-    return open_store(images_backends[1], "access", "secret")
+def store(image_backends: ImageBackends) -> Store:
+    return open_store(image_backends.store_url, image_backends.access_key, image_backends.secret_key)
 
 
 @pytest.fixture

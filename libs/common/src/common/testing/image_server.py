@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import ssl
 import struct
 import threading
 import zlib
@@ -61,8 +62,8 @@ class ImageServer:
 
 
 @contextmanager
-def image_server() -> Iterator[ImageServer]:
-    """One on a free port of loopback. Its paths are those of the table below; `/good…` is anything that starts so."""
+def image_server(tls: ssl.SSLContext | None = None) -> Iterator[ImageServer]:
+    """One on a free port of loopback, over TLS if asked to. Its paths are those of the table below; `/good…` is anything that starts so."""
     served = ImageServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -77,6 +78,8 @@ def image_server() -> Iterator[ImageServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads, server.block_on_close = True, False
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     served.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, name="image-server", daemon=True)
     thread.start()

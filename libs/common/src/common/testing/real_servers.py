@@ -1,8 +1,8 @@
 """Finds the real servers that tests run on, and takes them away for tests of what happens then.
 
 A real server is the one that `TEST_POSTGRES_URL`, `TEST_RABBITMQ_URL` (with its management API at `TEST_RABBITMQ_MANAGEMENT_URL`),
-`TEST_ELASTICSEARCH_URL` or `TEST_S3_URL` (`http://access:secret@host:port`) names, else the one that `tools/servers.py` runs, else one
-that it starts from what is installed (`ATRIUM_SERVERS=off` forbids that).
+`TEST_ELASTICSEARCH_URL` or `TEST_S3_URL` (`http://access:secret@host:port`) names, else the one that `tools/servers.py` runs, else
+one that it starts from what is installed (`ATRIUM_SERVERS=off` forbids that).
 """
 
 import os

@@ -22,6 +22,7 @@ from common.testing.real_servers import (
     empty_prefix,
     empty_virtual_host,
     fail_or_skip,
+    s3_keys,
 )
 
 # Per axis: the embedded backend, then the real one, as they are named in parameters and in the summary.
@@ -39,6 +40,16 @@ class Stack:
     broker_url: str
     index_url: str
     items_database_url: str = ""  # where there is one
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBackends:
+    """Where images and their copies are kept; the keys are the store's, empty for a directory."""
+
+    database_url: str
+    store_url: str
+    access_key: str = ""
+    secret_key: str = ""
 
 
 @dataclass(slots=True)
@@ -210,11 +221,12 @@ def s3_store_url(request: pytest.FixtureRequest, s3_server: str) -> Iterator[str
 
 
 @pytest.fixture(params=["embedded", "real"])
-def images_backends(request: pytest.FixtureRequest) -> tuple[str, str]:
+def image_backends(request: pytest.FixtureRequest) -> ImageBackends:
     """An empty database and an empty image store: once SQLite and a directory, once PostgreSQL and S3."""
-    names = {"embedded": ("sqlite_url", "directory_store_url"), "real": ("postgres_url", "s3_store_url")}[request.param]
-    database, store = (request.getfixturevalue(name) for name in names)
-    return database, store
+    fixture = request.getfixturevalue
+    if request.param == "embedded":
+        return ImageBackends(fixture("sqlite_url"), fixture("directory_store_url"))
+    return ImageBackends(fixture("postgres_url"), fixture("s3_store_url"), *s3_keys(fixture("s3_server")))
 
 
 @pytest.fixture(params=["embedded", "real"])
