@@ -34,8 +34,10 @@ class Topology:
 
 #: One exchange per producing service.
 ROOMS = "rooms"
+ITEMS = "items"
 
-#: The queue that feeds the index of rooms. (The generation being built has one of its own; see docs/adr/0010.)
+#: The queues that feed the indices. (A generation that is being built has one of its own; see docs/adr/0010.)
 SEARCH_ROOMS = Queue("search.rooms", ((ROOMS, "#"),))
+SEARCH_ITEMS = Queue("search.items", ((ITEMS, "#"),))
 
-TOPOLOGY = Topology(exchanges=(ROOMS,), queues=(SEARCH_ROOMS,))
+TOPOLOGY = Topology(exchanges=(ROOMS, ITEMS), queues=(SEARCH_ROOMS, SEARCH_ITEMS))
