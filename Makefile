@@ -14,20 +14,24 @@ help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
-run: .venv/.run ## start every service on its embedded backends (DATA_DIR, ROOMS_PORT, SEARCH_PORT)
+run: .venv/.run ## start every service on its embedded backends (DATA_DIR, ROOMS_PORT, ITEMS_PORT, SEARCH_PORT); ISSUER=1: writes want a token
 	@.venv/bin/python tools/run.py
+
+.PHONY: token
+token: .venv/.run ## print a token for SUBJECT (developer) with SCOPES ("rooms:write items:write"); needed after `make run ISSUER=1`
+	@SUBJECT='$(subst ','\'',$(SUBJECT))' SCOPES='$(subst ','\'',$(SCOPES))' .venv/bin/python tools/issuer.py token
 
 .PHONY: demo
 demo: .venv/.run ## import the sample listings into the running stack and show three searches
 	@.venv/bin/python tools/demo.py
 
 .PHONY: import
-import: .venv/.run ## import a file into the running stack: `make import FILE=samples/rooms.ndjson`
-	@FILE='$(subst ','\'',$(FILE))' .venv/bin/python tools/load.py
+import: .venv/.run ## import a file into the running stack: `make import FILE=samples/rooms.ndjson` (SERVICE=items: items)
+	@SERVICE='$(SERVICE)' FILE='$(subst ','\'',$(FILE))' .venv/bin/python tools/load.py
 
 .PHONY: events
-events: .venv/.run ## show what happens, as it happens: `make events ARGS="--type RoomUpdated"`
-	@ARGS='$(subst ','\'',$(ARGS))' .venv/bin/python tools/events.py
+events: .venv/.run ## show what happens, as it happens: `make events ARGS="--type RoomUpdated"` (SERVICE=items: to items)
+	@SERVICE='$(SERVICE)' ARGS='$(subst ','\'',$(ARGS))' .venv/bin/python tools/events.py
 
 .PHONY: lineage
 lineage: .venv/.run ## how a listing went from its request into the index: `make lineage ID=…`

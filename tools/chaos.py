@@ -23,7 +23,19 @@ from common.testing.servers import Stack
 from common.testing.system import running
 
 _TOOL = Path(__file__).parent / "servers.py"
-_COLUMNS = ("acknowledged", "found", "lost", "phantom", "resurrected", "duplicated", "undecided", "dead", "redelivered")
+_COLUMNS = (
+    "acknowledged",
+    "found",
+    "lost",
+    "phantom",
+    "resurrected",
+    "duplicated",
+    "in rooms",
+    "astray",
+    "undecided",
+    "dead",
+    "redelivered",
+)
 
 
 def main() -> int:
@@ -68,7 +80,7 @@ def _run(seed: int, seconds: float, servers: RealServers, urls: tuple[str, ...])
         print(f"seed {seed} {time.monotonic() - began:6.1f} s  {what}", flush=True)
 
     folder = Path(tempfile.mkdtemp(prefix="atrium-chaos-"))
-    with _stack(folder, servers, urls) as stack, running(stack, folder, real=bool(urls)) as system:
+    with _stack(folder, servers, urls) as stack, running(stack, folder, real=bool(urls), items=True) as system:
         outcome = Chaos(system, seed, say, ServerControl(_TOOL, set()) if urls else None).run(seconds)
     for fault in outcome.faults:
         say(f"FAULT {fault}")
@@ -79,12 +91,18 @@ def _run(seed: int, seconds: float, servers: RealServers, urls: tuple[str, ...])
 @contextmanager
 def _stack(folder: Path, servers: RealServers, urls: tuple[str, ...]) -> Iterator[Stack]:
     if not urls:
-        yield Stack(f"sqlite:///{folder}/rooms.db", f"sqlite:///{folder}/broker.db", f"tantivy:///{folder}/index")
+        yield Stack(
+            f"sqlite:///{folder}/rooms.db",
+            f"sqlite:///{folder}/broker.db",
+            f"tantivy:///{folder}/index",
+            f"sqlite:///{folder}/items.db",
+        )
         return
     with ExitStack() as made:
         database = made.enter_context(empty_database(urls[0]))
         broker = made.enter_context(empty_virtual_host(servers, urls[1]))
-        yield Stack(database, broker, made.enter_context(empty_prefix(urls[2])))
+        items = made.enter_context(empty_database(urls[0]))
+        yield Stack(database, broker, made.enter_context(empty_prefix(urls[2])), items)
 
 
 def _show(outcomes: list[Outcome], seconds: float) -> None:
@@ -92,9 +110,15 @@ def _show(outcomes: list[Outcome], seconds: float) -> None:
     for name in ("seed", "writes", *_COLUMNS):
         table.add_column(name, justify="right")
     for outcome in outcomes:
-        verdict = outcome.verdict
-        faults = (verdict.lost, verdict.phantom, verdict.resurrected, verdict.duplicated)
-        numbers = (verdict.acknowledged, verdict.found, *map(len, faults), verdict.undecided, outcome.dead, outcome.redelivered)
+        both = outcome.verdict, outcome.items
+        acknowledged, found, undecided = (
+            sum(getattr(verdict, name) for verdict in both) for name in ("acknowledged", "found", "undecided")
+        )
+        faults = (
+            sum(len(getattr(verdict, name)) for verdict in both) for name in ("lost", "phantom", "resurrected", "duplicated")
+        )
+        tenants = (outcome.tenants, len(outcome.tenancy))
+        numbers = (acknowledged, found, *faults, *tenants, undecided, outcome.dead, outcome.redelivered)
         table.add_row(*map(str, (outcome.seed, outcome.writes, *numbers)), style="red" if outcome.faults else None)
     Console(width=130 if not sys.stdout.isatty() else None).print(table)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`make events`: `rooms events tail` with the settings of `.env`, as `make run` has them."""
+"""`make events`: `rooms events tail`, or that of another SERVICE, with the settings of `.env`, as `make run` has them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import os
 import shlex
 import sys
 
-from stack import StackError, environment
+from stack import StackError, chosen, environment
 
 
 def main() -> int:
-    """Becomes `rooms events tail`; 2 with one line when it cannot be run."""
+    """Becomes that command; 2 with one line when it cannot be run."""
     try:
         arguments = shlex.split(os.environ.get("ARGS", ""))
     except ValueError as error:
         print(f"atrium: ARGS cannot be read: {error}", file=sys.stderr)
         return 2
     try:
-        values = environment()
+        values, service = environment(), chosen()
     except StackError as error:
         print(f"atrium: {error}", file=sys.stderr)
         return 2
-    return os.execve(sys.executable, [sys.executable, "-m", "rooms", "events", "tail", *arguments], values)  # noqa: S606 (no shell is wanted)
+    return os.execve(sys.executable, [sys.executable, "-m", service.name, "events", "tail", *arguments], values)  # noqa: S606 (no shell is wanted)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from stack import REPOSITORY, SERVICES, StackError, data_dir, environment
+from stack import ISSUER, REPOSITORY, SERVICES, StackError, data_dir, environment
 
 #: Beside the databases: what SQLite keeps there, and the locks of the broker's clients.
-_FILE = re.compile(r"(rooms|broker)\.db(-wal|-shm|-journal)?|broker\.db-(holder-[0-9a-f]{32}|hold-search\.rebuild)")
-_LOG = re.compile(rf"({'|'.join(service.name for service in SERVICES)})\.log(\.1)?")
+_FILE = re.compile(
+    r"(rooms|items|broker)\.db(-wal|-shm|-journal)?|broker\.db-(holder-[0-9a-f]{32}|hold-search\.rebuild)|issuer\.json"
+)
+_LOG = re.compile(rf"({'|'.join(service.name for service in (ISSUER, *SERVICES))})\.log(\.1)?")
 #: One folder of an index for each generation; beside them, which one is live, and locks. Those of items are in a folder of their own.
 _GENERATION = re.compile(r"(rooms|items)-g\d+(\.removed)?")
 _INDEX = re.compile(r"live|live\.next|indexer\.lock|writing\.lock")

@@ -39,7 +39,7 @@ def system(stack: Stack, tmp_path: Path) -> Iterator[System]:
 @pytest.fixture
 def seen(system: System) -> Iterator[dict[str, Survey]]:
     with (
-        rooms.bootstrap.status(load(rooms.config.Config, system.environ)) as of_rooms,
+        rooms.bootstrap.SERVICE.status(load(rooms.config.Config, system.environ)) as of_rooms,
         search.bootstrap.status(load(search.config.Config, system.environ)) as of_search,
     ):
         yield {"rooms": Survey("rooms", of_rooms), "search": Survey("search", of_search)}

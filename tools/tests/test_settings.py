@@ -6,16 +6,20 @@ from pathlib import Path
 
 import pytest
 
+import items.config
 import rooms.config
 import search.config
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 
-@pytest.mark.parametrize("config", [rooms.config.Config, search.config.Config], ids=["rooms", "search"])
+@pytest.mark.parametrize(
+    "config", [rooms.config.Config, items.config.Config, search.config.Config], ids=["rooms", "items", "search"]
+)
 def test_every_setting_is_listed(config: type) -> None:
     listed = set(re.findall(r"^#?([A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE))
     for field in fields(config):
         if field.name == "metrics_dir":
             continue  # what a process tells its children
-        assert listed & set(field.metadata["rule"].names), f"{field.name} is not in {EXAMPLE.name}"
+        names = {name.replace("{SERVICE}", getattr(config, "SERVICE", "")) for name in field.metadata["rule"].names}
+        assert listed & names, f"{field.name} is not in {EXAMPLE.name}"

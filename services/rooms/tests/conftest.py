@@ -1,5 +1,6 @@
 """What the tests of rooms share: listings, and the API over real HTTP on a database of its own."""
 
+import hashlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,10 +22,11 @@ from common.events.container import CONTENT_TYPE
 from common.testing.real_servers import administer
 from common.web.app import Application, Module
 from common.web.serve import running
-from rooms import bootstrap
-from rooms.adapters.sql import outbox
+from rooms.adapters.tables import TABLES
+from rooms.bootstrap import SERVICE
 from rooms.config import Config
 
+IMAGES = "http://images.example/kept"
 MakeListing = Callable[..., dict[str, Any]]
 
 
@@ -56,12 +58,21 @@ class Api:
         """What the export says: all, or of these ids."""
         answer = self.client.get("/v1.0/rooms/export", params={"id": list(ids)})
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, CONTENT_TYPE), answer.text
-        return list(bootstrap.container(Catalogue.load()).read([answer.content]))
+        return list(SERVICE.container().read([answer.content]))
+
+    def stored(self, images: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Images as they are answered: with where our copies of them are."""
+        names = [hashlib.sha256(image["url"].encode()).hexdigest() for image in images]
+        return [
+            image | {"stored_url": f"{IMAGES}/{name}.jpg", "thumbnail_url": f"{IMAGES}/{name}.thumb.jpg"}
+            for image, name in zip(images, names, strict=True)
+        ]
 
     def from_now_on(self) -> "Api":
         return replace(self, since=max((row.id for row in self._waiting()), default=self.since))
 
     def _waiting(self) -> list[Row[Any]]:
+        outbox = TABLES.outbox
         with self.app.injector.get(Engine).connect() as connection:
             return list(connection.execute(select(outbox).where(outbox.c.id > self.since).order_by(outbox.c.id)))
 
@@ -100,11 +111,15 @@ def open_api() -> Callable[[ExitStack], OpenApi]:
             views: Callable[[flask.Flask], None] | None = None,
             **settings: str,
         ) -> Api:
-            environment = {"DATABASE_URL": database_url, "BROKER_URL": "amqp://guest:guest@127.0.0.1:1/"} | settings
+            environment = {
+                "DATABASE_URL": database_url,
+                "BROKER_URL": "amqp://guest:guest@127.0.0.1:1/",
+                "IMAGES_URL": IMAGES,
+            } | settings
             config = load(Config, environment)
             if migrate:
-                bootstrap.migrate(config)
-            app = bootstrap.http(config, *modules, views=views)
+                SERVICE.migrate(config)
+            app = SERVICE.http(config, *modules, views=views)
             server = stack.enter_context(running(app))
             stack.callback(app.injector.get(Engine).dispose)
             stack.callback(app.injector.get(Doorbell).close)

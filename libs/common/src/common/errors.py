@@ -1,6 +1,7 @@
 """What can go wrong, in the domain's words. The docstring is the message; the fields say which."""
 
 from dataclasses import dataclass
+from typing import Self
 
 
 class AtriumError(Exception):
@@ -52,11 +53,16 @@ class Invalid(AtriumError):
     errors: tuple[FieldError, ...]
 
     @classmethod
-    def field(cls, name: str, detail: str, where: str = "body") -> "Invalid":
+    def field(cls, name: str, detail: str, where: str = "body") -> Self:
         return cls((FieldError(where, name, detail),))
 
     def __str__(self) -> str:
         return "; ".join(f"{error.name}: {error.detail}" if error.name else error.detail for error in self.errors)
+
+
+@dataclass(eq=False)
+class Unprocessable(Invalid):
+    """The input is valid by itself, but does not fit what is there."""
 
 
 @dataclass(eq=False)
@@ -67,6 +73,17 @@ class Forbidden(AtriumError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+@dataclass(eq=False)
+class MissingScope(Forbidden):
+    """The token does not carry the scope that this needs."""
+
+    scopes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, *scopes: str) -> Self:
+        return cls(f"the token lacks the scope {' '.join(scopes)}", scopes)
 
 
 @dataclass(eq=False)

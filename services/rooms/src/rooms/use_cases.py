@@ -17,3 +17,6 @@ class LocateRooms(Locator):
 
     def locate(self, given: Sequence[Given]) -> Sequence[Area | None]:
         return [self.areas.locate(each.coordinates) if isinstance(each, Listing) else None for each in given]
+
+    def stays(self, before: Given, after: Given) -> bool:
+        return isinstance(before, Listing) and isinstance(after, Listing) and before.coordinates == after.coordinates

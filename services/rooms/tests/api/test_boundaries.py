@@ -36,8 +36,8 @@ def largest(request, listing) -> dict[str, Any]:
     }
 
 
-def shown(given: dict[str, Any]) -> dict[str, Any]:
-    return given | {"monthly_price": given.get("monthly_price", 30 * 10**12)}
+def shown(api, given: dict[str, Any]) -> dict[str, Any]:
+    return given | {"monthly_price": given.get("monthly_price", 30 * 10**12), "images": api.stored(given["images"])}
 
 
 @pytest.mark.parametrize("changes", [{}, {"monthly_price": 30 * 10**12 - 1}], ids=["derived", "given"])
@@ -47,7 +47,7 @@ def test_the_largest_listing_can_be_posted_and_read_and_sent_back(api, largest, 
     created = api.client.post("/v1.0/rooms", content=body, headers={"Content-Type": "application/json"})
     assert created.status_code == 201, created.text[:500]
     room = created.json()
-    assert room | shown(given) == room
+    assert room | shown(api, given) == room
     path = created.headers["Location"]
     assert api.client.get(path).json() == room
     again = api.client.put(path, json=room).json()
@@ -68,7 +68,7 @@ def test_the_largest_listing_can_be_imported(api, largest):
     outcomes = [json.loads(line) for line in answer.content.splitlines()]
     assert [each["outcome"] for each in outcomes] == ["created", "unchanged", "updated"]
     room = api.client.get(f"/v1.0/rooms/{outcomes[0]['id']}").json()
-    assert room | largest | {"price": 0, "monthly_price": 0} == room
+    assert room | shown(api, largest) | {"price": 0, "monthly_price": 0} == room
     assert [(told["price"], told["monthly_price"]) for told in api.told()] == [(10**12, 30 * 10**12), (0, 0)]
 
 

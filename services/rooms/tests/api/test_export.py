@@ -19,17 +19,17 @@ from sqlalchemy import insert
 from uuid_utils import uuid7
 
 from common.db.engine import open_engine, transaction
-from common.events.catalogue import Catalogue
 from common.events.codec import Undecodable
+from common.listings.rows import columns
 from common.testing.system import free_port
 from common.testing.waiting import eventually
-from rooms import bootstrap
-from rooms.adapters.rows import columns, rooms
+from rooms.adapters.tables import TABLES
+from rooms.bootstrap import SERVICE
 from rooms.domain import Listing, Room
 
 PATH = "/v1.0/rooms/export"
 NDJSON = {"Content-Type": "application/x-ndjson"}
-CONTAINER = bootstrap.container(Catalogue.load())
+CONTAINER = SERVICE.container()
 
 
 def lines(listings: list[dict[str, Any]]) -> bytes:
@@ -134,9 +134,9 @@ def filled(directory: Path, listing: dict[str, Any], count: int, size: int) -> N
     for _ in range(count):
         given = Listing.parse(listing | {"url": f"https://rooms.example/{uuid4()}", "description": os.urandom(size // 2).hex()})
         room = Room(id=str(uuid7()), version=1, given=given, located=None, created_at=now, updated_at=now)
-        rows.append({"id": room.id, **columns(room)})
+        rows.append({"id": room.id, **columns(TABLES, room)})
     with transaction(engine) as connection:
-        connection.execute(insert(rooms), rows)
+        connection.execute(insert(TABLES.listings), rows)
     engine.dispose()
 
 

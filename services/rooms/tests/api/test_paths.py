@@ -148,7 +148,7 @@ def test_the_example_requests_of_the_document_work_at_the_first_try(serve, sqlit
     for example in examples.values():
         room = api.client.post("/v1.0/rooms", json=example["value"])
         assert room.status_code == 201, room.text
-    patch = document["paths"]["/rooms/{room_id}"]["patch"]["requestBody"]["content"]
+    patch = document["paths"]["/rooms/{id}"]["patch"]["requestBody"]["content"]
     for media, content in patch.items():
         answer = api.client.patch(room.headers["Location"], json=content["example"], headers={"Content-Type": media})
         assert answer.status_code == 200

@@ -8,9 +8,12 @@ import pytest
 from injector import Binder
 
 from common.errors import Unavailable
-from rooms.adapters.memory import MemoryRooms
-from rooms.domain import Area, Coordinates
-from rooms.ports import Areas, Clock, Filter, Rooms
+from common.listings.fields import Coordinates
+from common.listings.memory import MemoryListings
+from common.listings.ports import Clock, Listings
+from common.listings.showing import Showing
+from rooms.domain import ROOM, Area
+from rooms.ports import Areas
 
 NOWHERE = "postgresql+psycopg://nobody@127.0.0.1:1/none"
 
@@ -26,8 +29,8 @@ class Atlantis(Areas):
 
 
 @pytest.fixture
-def kept() -> MemoryRooms:
-    return MemoryRooms()
+def kept() -> MemoryListings:
+    return MemoryListings(ROOM, Showing("http://images.example"))
 
 
 @pytest.fixture
@@ -35,18 +38,18 @@ def api(serve, kept):
     """The API without any database: each binding of `configure` takes the place of one of the service's own."""
 
     def configure(binder: Binder) -> None:
-        binder.bind(Rooms, to=kept)
+        binder.bind(Listings, to=kept)
         binder.bind(Clock, to=Nineties())
         binder.bind(Areas, to=Atlantis())
 
     def views(app: flask.Flask) -> None:
         @app.get("/v1.0/count/<provider>")
-        def count(provider: str, rooms: Rooms) -> dict[str, Any]:
-            found = rooms.list(Filter(provider=provider), None, 1000)
+        def count(provider: str, rooms: Listings) -> dict[str, Any]:
+            found = rooms.list({"provider": provider}, None, 1000)
             return {"provider": provider, "rooms": len(found), "same": rooms is kept}
 
         @app.get("/down")
-        def down(rooms: Rooms) -> str:
+        def down(rooms: Listings) -> str:
             raise Unavailable("the view's neighbour")
 
     return serve(NOWHERE, configure, migrate=False, views=views)

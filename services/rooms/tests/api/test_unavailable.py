@@ -11,7 +11,7 @@ from sqlalchemy import delete, make_url
 
 from common.db.engine import open_engine, transaction
 from common.testing.waiting import eventually
-from rooms.adapters.sql import outbox
+from rooms.adapters.tables import TABLES
 
 NOBODY = "/v1.0/rooms/01938b6e-5f0a-7c1e-8a55-0d6d1f6c2b11"
 IMPORT = {"Content-Type": "application/x-ndjson"}
@@ -65,7 +65,7 @@ def test_a_full_outbox_refuses_writes_and_reads_go_on(serve, database_url, listi
 
     engine = open_engine(database_url)
     with transaction(engine) as connection:
-        connection.execute(delete(outbox))
+        connection.execute(delete(TABLES.outbox))
     engine.dispose()
     # A full outbox is counted again ten times a second, not for each write.
     eventually(lambda: api.client.post("/v1.0/rooms", json=listing()).status_code == 201, seconds=2)

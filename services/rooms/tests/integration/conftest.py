@@ -15,12 +15,16 @@ from common.db.migrations import migrate
 from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.outbox import Gate
-from rooms.adapters.memory import MemoryRooms
-from rooms.adapters.sql import SqlRooms, outbox
-from rooms.bootstrap import MIGRATIONS
-from rooms.domain import Area, Coordinates, Image, Listing, Room
-from rooms.ports import Rooms
+from common.listings.fields import Coordinates, Image
+from common.listings.memory import MemoryListings
+from common.listings.ports import Listings
+from common.listings.showing import Showing
+from common.listings.sql import SqlListings
+from rooms.adapters.tables import TABLES
+from rooms.bootstrap import SERVICE
+from rooms.domain import ROOM, Area, Listing, Room
 
+SHOWING = Showing("http://127.0.0.1:8001/images")
 NOW = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
@@ -42,18 +46,20 @@ class Bell(Doorbell):
 @dataclass
 class Database:
     engine: Engine
-    rooms: SqlRooms
+    rooms: SqlListings
     bell: Bell
 
     def events(self) -> list[tuple[str, str, int]]:
         with self.engine.connect() as connection:
-            rows = connection.execute(select(outbox).order_by(outbox.c.id)).all()
+            rows = connection.execute(select(TABLES.outbox).order_by(TABLES.outbox.c.id)).all()
         return [(row.type, row.subject, row.sequence) for row in rows]
 
     def decoded(self) -> list[dict[str, object]]:
         codec = Codec(Catalogue.load())
         with self.engine.connect() as connection:
-            return [codec.decode(body)[1] for (body,) in connection.execute(select(outbox.c.body).order_by(outbox.c.id))]
+            return [
+                codec.decode(body)[1] for (body,) in connection.execute(select(TABLES.outbox.c.body).order_by(TABLES.outbox.c.id))
+            ]
 
 
 @pytest.fixture
@@ -65,9 +71,11 @@ def opened() -> Iterator[Callable[..., Database]]:
             engine = open_engine(url)
             stack.callback(engine.dispose)
             if migrated:
-                migrate(engine, MIGRATIONS)
+                migrate(engine, SERVICE.migrations)
             bell = Bell()
-            return Database(engine, SqlRooms(engine, Codec(Catalogue.load()), Gate(engine, outbox, outbox_max), bell), bell)
+            gate = Gate(engine, TABLES.outbox, outbox_max)
+            codec = Codec(Catalogue.load())
+            return Database(engine, SqlListings(ROOM, TABLES, engine, codec, gate, bell, SHOWING), bell)
 
         yield open
 
@@ -81,7 +89,7 @@ def database(opened: Callable[..., Database], database_url: str) -> Database:
 class Shelf:
     """Some adapter of the port, and what it says it has told."""
 
-    rooms: Rooms
+    rooms: Listings
     events: Callable[[], list[tuple[str, str, int]]]
 
 
@@ -89,7 +97,7 @@ class Shelf:
 def shelf(request: pytest.FixtureRequest, opened: Callable[..., Database]) -> Shelf:
     """Each adapter of the port, empty."""
     if request.param == "memory":
-        rooms = MemoryRooms()
+        rooms = MemoryListings(ROOM, SHOWING)
         return Shelf(rooms, lambda: rooms.events)
     database = opened(request.getfixturevalue({"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]))
     return Shelf(database.rooms, database.events)

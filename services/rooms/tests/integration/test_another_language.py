@@ -16,10 +16,13 @@ from backing.elasticsearch import find_jdk
 from backing.place import CannotStart
 from common.events.catalogue import Catalogue
 from common.events.container import Container
+from common.listings.export import exported
+from common.listings.showing import Showing
 from common.testing.real_servers import fail_or_skip
-from rooms.adapters.sql import outbox
-from rooms.entrypoints.export import exported
+from rooms.adapters.tables import TABLES
+from rooms.domain import ROOM
 
+SHOWING = Showing("http://127.0.0.1:8001/images")
 LATER = datetime(2026, 5, 2, tzinfo=UTC)
 READER = Path(__file__).with_name("ReadAvro.java")
 MICROSECONDS = 1_000_000
@@ -59,23 +62,26 @@ def filled(opened, sqlite_url, a_room):
 def test_java_reads_an_export_record_by_record(filled, read_in_java, tmp_path):
     kept = filled.rooms.kept(None, None, 1000)
     file = tmp_path / "rooms.avro"
-    file.write_bytes(b"".join(Container(Catalogue.load(), "RoomExported").write(map(exported, kept))))
+    file.write_bytes(b"".join(Container(Catalogue.load(), "RoomExported").write(exported(ROOM, SHOWING, each) for each in kept)))
     read = read_in_java("export", file)
     assert [(each["id"], each["version"], each["event_id"]) for each in read] == [
         (each.id, each.version, each.origin.event_id) for each in kept
     ]
     for datum, each in zip(read, kept, strict=True):
-        if each.room is None:
+        if each.listing is None:
             assert (datum["room"], datum["deleted_at"]) == (None, LATER.timestamp() * MICROSECONDS)
         else:
-            assert (datum["room"]["name"], datum["room"]["is_visible"]) == (each.room.given.name, each.room.given.is_visible)
+            assert (datum["room"]["name"], datum["room"]["is_visible"]) == (
+                each.listing.given.name,
+                each.listing.given.is_visible,
+            )
             assert (datum["derived"], datum["deleted_at"]) == (["monthly_price"], None)
     assert [each["version"] for each in read if each["room"] is None] == [2]
 
 
 def test_java_decodes_events_by_the_fingerprints_they_bear(filled, read_in_java, tmp_path):
     with filled.engine.connect() as connection:
-        bodies = connection.scalars(select(outbox.c.body).order_by(outbox.c.id)).all()
+        bodies = connection.scalars(select(TABLES.outbox.c.body).order_by(TABLES.outbox.c.id)).all()
     file = tmp_path / "events"
     file.write_text("\n".join(body.hex() for body in bodies))
     read = read_in_java("events", schemas.DIRECTORY, file)

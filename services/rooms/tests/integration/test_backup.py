@@ -15,14 +15,13 @@ from uuid import uuid4
 
 import pytest
 
-from common.events.catalogue import Catalogue
+from common.listings import backup
 from common.testing.system import free_port
 from common.testing.waiting import eventually
-from rooms import bootstrap
 from rooms.__main__ import main
-from rooms.entrypoints import backup
+from rooms.bootstrap import SERVICE
 
-CONTAINER = bootstrap.container(Catalogue.load())
+CONTAINER = SERVICE.container()
 
 Run = Callable[..., tuple[int, bytes, str]]
 
@@ -159,7 +158,7 @@ def test_a_restore_that_was_interrupted_goes_on(run, serve, filled, tmp_path, mo
     other = serve(url := f"sqlite:///{tmp_path}/other.db")
     file = write(tmp_path / "rooms.avro", filled.exported())
     monkeypatch.setattr(backup, "BATCH", 5)
-    restore, batches = backup.RestoreRooms.__call__, []
+    restore, batches = backup.Restore.__call__, []
 
     def interrupted(self, kept):
         batches.append(kept)
@@ -167,7 +166,7 @@ def test_a_restore_that_was_interrupted_goes_on(run, serve, filled, tmp_path, mo
             raise KeyboardInterrupt
         return restore(self, kept)
 
-    monkeypatch.setattr(backup.RestoreRooms, "__call__", interrupted)
+    monkeypatch.setattr(backup.Restore, "__call__", interrupted)
     assert run("import", file, DATABASE_URL=url)[0] == 130
     assert len(other.exported()) == 10
     status, _, said = run("import", file, DATABASE_URL=url)

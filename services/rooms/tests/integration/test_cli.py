@@ -19,8 +19,8 @@ import pytest
 from common.config import load
 from common.testing.system import free_port
 from common.testing.waiting import eventually
-from rooms import bootstrap
 from rooms.__main__ import main
+from rooms.bootstrap import SERVICE
 from rooms.config import Config
 
 Run = Callable[..., tuple[int, str]]
@@ -145,7 +145,7 @@ def test_what_answers_but_is_no_rooms_api_is_named(run, shared, listing, tmp_pat
 def test_an_import_goes_on_when_the_api_was_killed_and_comes_back(listing, tmp_path):
     port = str(free_port())
     data = {"DATA_DIR": str(tmp_path / "data"), "ROOMS_PORT": port}
-    bootstrap.migrate(load(Config, data))
+    SERVICE.migrate(load(Config, data))
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}")
 
     def ready() -> bool:

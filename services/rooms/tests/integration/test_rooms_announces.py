@@ -21,7 +21,7 @@ def test_it_says_where_it_listens_and_what_it_uses_but_no_password(tmp_path: Pat
     database = f"sqlite:///{tmp_path}/rooms.db"
     assert [json.loads(line)["message"] for line in lines] == [
         f"listening on http://127.0.0.1:{port}; database {database}, broker amqp://127.0.0.1:1/",
-        f"relaying from {database} to amqp://127.0.0.1:1/",
+        f"relay between {database} and amqp://127.0.0.1:1/",
     ]
     assert process.returncode == 0
     assert "Traceback" not in rest and "secret" not in rest

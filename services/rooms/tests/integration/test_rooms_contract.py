@@ -8,9 +8,9 @@ import pytest
 from uuid_utils import uuid7
 
 from common.errors import Conflict, NotFound, Stale
+from common.listings.ports import Kept, Origin, Restored, Summary
 from common.observability.context import bind
 from rooms.domain import Room
-from rooms.ports import Filter, Kept, Origin, Restored, Summary
 
 LATER = datetime(2026, 5, 2, tzinfo=UTC)
 
@@ -125,9 +125,9 @@ def test_a_list_walks_all_rooms_in_order(shelf, a_room):
     for room in reversed(rooms):
         shelf.rooms.add(room)
     rooms.sort(key=lambda room: room.id)
-    assert shelf.rooms.list(Filter(), None, 4) == rooms[:4]
-    assert shelf.rooms.list(Filter(), rooms[3].id, 100) == rooms[4:]
-    assert shelf.rooms.list(Filter(provider="odd", is_visible=True), None, 100) == [
+    assert shelf.rooms.list({}, None, 4) == rooms[:4]
+    assert shelf.rooms.list({}, rooms[3].id, 100) == rooms[4:]
+    assert shelf.rooms.list({"provider": "odd", "is_visible": True}, None, 100) == [
         room for room in rooms if room.given.provider == "odd" and room.given.is_visible
     ]
 
@@ -135,18 +135,18 @@ def test_a_list_walks_all_rooms_in_order(shelf, a_room):
 def test_a_room_of_which_nobody_has_said_whether_it_is_furnished_is_neither(shelf, a_room):
     furnished, bare, unknown = (a_room(furnished=each) for each in (True, False, None))
     shelf.rooms.store([furnished, bare, unknown], [])
-    assert shelf.rooms.list(Filter(furnished=True), None, 10) == [furnished]
-    assert shelf.rooms.list(Filter(furnished=False), None, 10) == [bare]
+    assert shelf.rooms.list({"furnished": True}, None, 10) == [furnished]
+    assert shelf.rooms.list({"furnished": False}, None, 10) == [bare]
     told = bare.revised(replace(bare.given, furnished=True), bare.located, LATER)
     shelf.rooms.put(told)
-    assert shelf.rooms.list(Filter(furnished=True), None, 10) == [furnished, told]
+    assert shelf.rooms.list({"furnished": True}, None, 10) == [furnished, told]
 
 
 def test_a_room_that_is_gone_is_neither_listed_nor_found_nor_changed(shelf, a_room):
     room = a_room()
     shelf.rooms.add(room)
     shelf.rooms.remove(room, LATER)
-    assert shelf.rooms.list(Filter(), None, 10) == []
+    assert shelf.rooms.list({}, None, 10) == []
     assert shelf.rooms.by_urls([room.given.url]) == {}
     with pytest.raises(NotFound):
         shelf.rooms.put(room.revised(room.given, None, LATER))

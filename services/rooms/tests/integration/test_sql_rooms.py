@@ -17,12 +17,14 @@ from uuid_utils import uuid7
 from common.db.engine import open_engine, transaction
 from common.db.migrations import migrate, pending
 from common.errors import Unavailable
+from common.listings.ports import Kept, Origin
+from common.listings.showing import Showing
 from common.observability.context import bind
-from rooms.adapters.sql import metadata, outbox
-from rooms.adapters.sql import rooms as table
-from rooms.bootstrap import MIGRATIONS
-from rooms.ports import Filter, Kept, Origin
+from rooms.adapters.tables import TABLES
+from rooms.bootstrap import SERVICE
 
+outbox, table = TABLES.outbox, TABLES.listings
+shown = Showing("http://127.0.0.1:8001/images")
 LATER = datetime(2026, 5, 2, tzinfo=UTC)
 
 
@@ -34,11 +36,11 @@ def test_each_write_has_its_event_which_tells_the_whole_state(database, a_room):
     database.rooms.remove(second, LATER)
     assert database.events() == [("RoomCreated", room.id, 1), ("RoomUpdated", room.id, 2), ("RoomDeleted", room.id, 3)]
     gone = {"id": room.id, "version": 3, "url": room.given.url, "deleted_at": LATER}
-    assert database.decoded() == [room.shown(), second.shown(), gone]
+    assert database.decoded() == [shown(room), shown(second), gone]
     assert database.bell.rings == 3
     other = a_room()
     assert database.rooms.store([other], []) == [True]
-    assert (database.decoded()[3], database.bell.rings) == (other.shown(), 4)
+    assert (database.decoded()[3], database.bell.rings) == (shown(other), 4)
 
 
 def test_a_restored_rooms_event_is_the_one_that_told_it_first(opened, sqlite_url, postgres_url, a_room):
@@ -68,11 +70,11 @@ def test_rows_that_are_older_than_their_origins_have_none(opened, database_url, 
     database = opened(database_url, migrated=False)
     with transaction(database.engine) as connection:
         config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("script_location", str(SERVICE.migrations))
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         connection.execute(insert(table).values(id=(id := str(uuid7())), version=3, deleted_at=LATER))
-    assert migrate(database.engine, MIGRATIONS)[0] == "0001"
+    assert migrate(database.engine, SERVICE.migrations)[0] == "0001"
     assert database.rooms.kept(None, None, 10) == [Kept(id=id, version=3, what=LATER, origin=Origin())]
 
 
@@ -91,7 +93,7 @@ def test_a_full_outbox_refuses_and_writes_nothing(opened, database_url, a_room):
         with pytest.raises(Unavailable) as full:
             write()
         assert (full.value.neighbour, full.value.retry_after) == ("the outbox", 5)
-    assert database.rooms.list(Filter(), None, 100) == sorted(rooms, key=lambda room: room.id)
+    assert database.rooms.list({}, None, 100) == sorted(rooms, key=lambda room: room.id)
 
 
 def test_who_store_the_same_rooms_in_another_order_do_not_deadlock(opened, postgres_url, a_room):
@@ -123,10 +125,10 @@ def test_who_store_the_same_rooms_in_another_order_do_not_deadlock(opened, postg
 
 
 def test_the_migrations_make_what_the_adapter_expects(database, database_url):
-    assert not pending(database.engine, MIGRATIONS)
+    assert not pending(database.engine, SERVICE.migrations)
     with database.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    before, after = migrate(database.engine, MIGRATIONS)
+        assert compare_metadata(MigrationContext.configure(connection), TABLES.metadata) == []
+    before, after = migrate(database.engine, SERVICE.migrations)
     assert before == after
 
 
@@ -138,7 +140,7 @@ def test_a_room_stored_before_a_field_came_reads_back_without_it(database, a_roo
         connection.execute(update(table).values(given=given))
     assert database.rooms.get(room.id) == room
     for furnished in (True, False):
-        assert database.rooms.list(Filter(furnished=furnished), None, 10) == []
+        assert database.rooms.list({"furnished": furnished}, None, 10) == []
 
 
 def test_two_may_migrate_at_once(database_url):
@@ -147,7 +149,7 @@ def test_two_may_migrate_at_once(database_url):
     def run() -> None:
         engine = open_engine(database_url)
         try:
-            migrate(engine, MIGRATIONS)
+            migrate(engine, SERVICE.migrations)
         except Exception as error:
             failures.append(error)
         finally:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from common.errors import Invalid
-from rooms.domain import Area, Coordinates, Listing, Room
+from common.listings.fields import Coordinates
+from rooms.domain import Area, Listing, Room
 
 GIVEN = {
     "name": "Attic <b>room</b>",

@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from common.errors import Invalid
+from common.listings.controller import patched
+from common.listings.fields import Coordinates
 from common.web.json_input import parse_json
 from common.web.validation import component_schema
-from rooms.domain import Area, Coordinates, Listing, Room
-from rooms.entrypoints.http import SPEC, patched
+from rooms.domain import ROOM, Area, Listing, Room
+from rooms.entrypoints.http import SPEC
 
 SCHEMA = component_schema(SPEC, "Listing")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -132,14 +134,14 @@ def test_what_is_shown_can_be_sent_back_and_changes_nothing(room):
     document = as_sent(room)
     assert SCHEMA.errors(document) == ()
     assert Listing.parse(room.unechoed(document)) == room.given
-    assert patched(room, {}, SCHEMA) == room.given
+    assert patched(ROOM, room, {}, SCHEMA) == room.given
     assert Listing.restored(orjson.loads(orjson.dumps(room.given.document()))) == room.given
 
 
 @quick
 @given(room=rooms(), patch=PATCHES)
 def test_a_patch_changes_what_it_names_or_is_refused_for_what_it_names(room, patch):
-    outcome = parsed(lambda: patched(room, patch, SCHEMA))
+    outcome = parsed(lambda: patched(ROOM, room, patch, SCHEMA))
     if isinstance(outcome, set):
         assert outcome <= patch.keys()
         return
@@ -155,7 +157,7 @@ def test_a_patch_changes_what_it_names_or_is_refused_for_what_it_names(room, pat
     assert outcome.monthly_price is None or room.given.monthly_price is not None or "monthly_price" in patch
     assert outcome.area is None or room.given.area is not None or "area" in patch
     revised = room.revised(outcome, room.located, LATER)
-    assert patched(revised, patch, SCHEMA) == outcome, "once more changes nothing more"
+    assert patched(ROOM, revised, patch, SCHEMA) == outcome, "once more changes nothing more"
 
 
 @quick

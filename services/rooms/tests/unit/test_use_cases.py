@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 
 from common.errors import Conflict, Invalid, NotFound, Stale, Unavailable
-from rooms.adapters.memory import MemoryRooms
-from rooms.domain import Area, Coordinates, Listing, Room
-from rooms.ports import Areas, Clock
-from rooms.use_cases import RETRIES, ImportRooms, PublishRoom, ReviseRoom, WithdrawRoom
+from common.listings.fields import Coordinates
+from common.listings.memory import MemoryListings
+from common.listings.ports import Clock
+from common.listings.showing import Showing
+from common.listings.use_cases import RETRIES, Import, Imported, Publish, Revise, Withdraw
+from common.security.principal import LOCAL
+from rooms.domain import ROOM, Area, Listing, Room
+from rooms.ports import Areas
+from rooms.use_cases import LocateRooms
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,11 +38,11 @@ class Atlas(Areas):
         return Area(name=f"{at.lat:g}", city="C", country="D")
 
 
-class Contested(MemoryRooms):
+class Contested(MemoryListings):
     """Lets a rival write just before each write, as long as there are rivals left."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(ROOM, Showing("http://images.example"))
         self.rivals: deque[Callable[[], object]] = deque()
 
     def _rival(self) -> None:
@@ -63,17 +68,22 @@ class House:
     areas: Atlas = field(default_factory=Atlas)
 
     def publish(self, **changes: Any) -> Room:
-        return PublishRoom(self.rooms, self.areas, Noon())(Listing.parse(given(**changes)))
+        return Publish(ROOM, self.rooms, LocateRooms(self.areas), Noon())(Listing.parse(given(**changes)), LOCAL)
 
     def revise(self, id: str, expected: set[int] | None = None, **changes: Any) -> Room:
-        return ReviseRoom(self.rooms, self.areas, Noon())(id, lambda room: replace(room.given, **changes), expected)
+        return Revise(self.rooms, LocateRooms(self.areas), Noon())(
+            id, lambda room: replace(room.given, **changes), LOCAL, expected
+        )
 
     def withdraw(self, id: str, expected: set[int] | None = None) -> int:
-        return WithdrawRoom(self.rooms, Noon())(id, expected)
+        return Withdraw(self.rooms, Noon())(id, LOCAL, expected)
 
     def load(self, *documents: dict[str, Any]) -> list[tuple[str, str | None]]:
         """(outcome, id) of each."""
-        return [(each.outcome, each.id) for each in ImportRooms(self.rooms, self.areas, Noon())(documents)]
+        return [(each.outcome, each.id) for each in self.imported(documents)]
+
+    def imported(self, documents: Sequence[dict[str, Any]]) -> list[Imported]:
+        return Import(ROOM, self.rooms, LocateRooms(self.areas), Noon())(documents, LOCAL)
 
     def overtake(self, id: str, times: int = 1) -> None:
         """A rival raises the price between another's read and write."""
@@ -81,7 +91,7 @@ class House:
         def raised() -> None:
             current = self.rooms.get(id)
             higher = replace(current.given, price=current.given.price + 1000)
-            MemoryRooms.put(self.rooms, current.revised(higher, current.located, NOW))
+            MemoryListings.put(self.rooms, current.revised(higher, current.located, NOW))
 
         self.rooms.rivals.extend([raised] * times)
 
@@ -140,7 +150,7 @@ def test_under_a_condition_an_overtaken_revision_is_refused_at_once(house):
 
 def test_a_room_that_goes_while_it_is_revised_is_not_found(house):
     room = house.publish()
-    house.rooms.rivals.append(lambda: MemoryRooms.remove(house.rooms, room, NOW))
+    house.rooms.rivals.append(lambda: MemoryListings.remove(house.rooms, room, NOW))
     with pytest.raises(NotFound):
         house.revise(room.id, name="new")
 
@@ -197,7 +207,7 @@ class TestImport:
 
     def test_an_invalid_listing_leaves_its_neighbours_alone(self, house):
         known = house.publish()
-        outcomes = ImportRooms(house.rooms, house.areas, Noon())(
+        outcomes = house.imported(
             [
                 given(url="ftp://a.example"),
                 given(name="<b></b>"),
@@ -230,7 +240,7 @@ class TestImport:
 
     def test_a_listing_whose_room_goes_meanwhile_is_published_anew(self, house):
         room = house.publish()
-        house.rooms.rivals.append(lambda: MemoryRooms.remove(house.rooms, house.rooms.get(room.id), NOW))
+        house.rooms.rivals.append(lambda: MemoryListings.remove(house.rooms, house.rooms.get(room.id), NOW))
         ((outcome, id),) = house.load(given(price=5))
         assert (outcome, id != room.id, house.rooms.get(id).version) == ("created", True, 1)
 

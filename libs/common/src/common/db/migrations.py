@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, text
 
 from common.db.engine import transaction
+from common.errors import WrongSetting
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +20,21 @@ TURN = 7_267_486
 
 
 def migrate(engine: Engine, scripts: Path) -> tuple[str | None, str | None]:
-    """Brings the schema to the newest revision; all of it or nothing. Answers the revisions (before, after)."""
+    """Brings the schema to the newest revision; all of it or nothing. Answers the revisions (before, after).
+
+    Raises WrongSetting for a database that these scripts do not know.
+    """
     config = _config(scripts)
-    head = ScriptDirectory.from_config(config).get_current_head()
+    scripts_there = ScriptDirectory.from_config(config)
+    head, known = scripts_there.get_current_head(), {each.revision for each in scripts_there.walk_revisions()}
     with transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": TURN})
         before = _current(connection)
+        if before is not None and before not in known:
+            raise WrongSetting(
+                "DATABASE_URL", f"the database is at {before}: it is another service's, or a newer release made it"
+            )
         if before != head:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")

@@ -58,11 +58,11 @@ def outbox_table(metadata: MetaData) -> Table:
     )
 
 
-def _retried(step: Callable[[], T]) -> T:
-    """Runs what is one transaction again where another one stood in its way."""
+def retried(step: Callable[[], T], *also: type[Exception]) -> T:
+    """Runs what is one transaction again where another one stood in its way, which shows as Contended or is one of `also`."""
     backoff = Backoff(shortest=0.005, longest=0.2)
     for _ in range(10):
-        with contextlib.suppress(Contended):
+        with contextlib.suppress(Contended, *also):
             return step()
         time.sleep(backoff.pause())
     return step()
@@ -90,7 +90,7 @@ def write(
     Unavailable, after which all or nothing may be there.
     """
     failpoint("api.write")
-    written = _retried(lambda: _write(engine, change, outbox, event, beside, held))
+    written = retried(lambda: _write(engine, change, outbox, event, beside, held))
     failpoint("api.written")
     return written
 
@@ -111,7 +111,7 @@ def _write(
         if connection.execute(change).rowcount != 1:
             return False
         connection.execute(insert(outbox).values(**event))
-        _write_beside(connection, beside)
+        write_beside(connection, beside)
         return True
 
 
@@ -130,7 +130,8 @@ def _statement(change: Insert | Update, outbox: Table, event: Row, beside: Seque
     return statement.returning(outbox.c.id)
 
 
-def _write_beside(connection: Connection, beside: Sequence[Beside]) -> None:
+def write_beside(connection: Connection, beside: Sequence[Beside]) -> None:
+    """What stands beside changes, within their transaction."""
     dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
     for each in beside:
         if each.rows:
@@ -155,7 +156,7 @@ def write_all(
     `added` must be `ON CONFLICT DO NOTHING … RETURNING id`.
     """
     failpoint("api.write")
-    done = _retried(lambda: _write_all(engine, added, rows, changes, outbox, events, beside, held))
+    done = retried(lambda: _write_all(engine, added, rows, changes, outbox, events, beside, held))
     failpoint("api.written")
     return done
 
@@ -182,7 +183,7 @@ def _write_all(
         appended = [event for event, ok in zip(events, done, strict=True) if ok]
         if appended:
             connection.execute(insert(outbox), appended)
-        _write_beside(connection, merged(each for each, ok in zip(beside, done, strict=False) if ok))
+        write_beside(connection, merged(each for each, ok in zip(beside, done, strict=False) if ok))
     return done
 
 

@@ -145,7 +145,7 @@ class _Dead:
         raise NoSuchLetter(self._names(arguments), arguments.id)
 
     def _names(self, arguments: argparse.Namespace) -> str:
-        return " and ".join(_named(queue, arguments) for queue in self.queues)
+        return " or ".join(_named(queue, arguments) for queue in self.queues)
 
 
 def _who() -> str:

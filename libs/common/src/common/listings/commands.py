@@ -16,6 +16,7 @@ from common.db.doorbell import Doorbell
 from common.db.migrations import pending
 from common.errors import Unavailable, WrongSetting
 from common.events.codec import Codec
+from common.events.dead_commands import dead_commands
 from common.events.tail import tail_command
 from common.listings.backup import Restoration, export_file, is_export
 from common.listings.config import ListingsConfig
@@ -23,7 +24,7 @@ from common.listings.import_file import PATIENCE, import_file
 from common.listings.service import Service
 from common.messaging.port import Broker
 from common.observability import configure_logging, wants_json
-from common.process import Worker, end_when_told, run
+from common.process import end_when_told, run
 from common.status import status_command
 from common.supervisor import end_with_parent, passed_on, supervise
 from common.web.serve import bound, serve
@@ -35,10 +36,11 @@ def listing_commands(service: Service) -> dict[str, Command | Group]:
     """The commands that all such services have, and one for each of its own workers."""
     line = _CommandLine(service)
     name = service.name
+    dead = {} if service.queue is None else {"dead": dead_commands(service.queue, line.broker)}
     return {
         "api": Command("serve the REST API", lambda arguments: line.api(arguments.fd), passed_on),
         "relay": Command("publish the outbox", lambda _: line.run(api=False, workers=["relay"])),
-        **{each: Command(f"run the {each} alone", line.worker(each)) for each in service.workers},
+        **{each: Command(f"run the {each}", line.worker(each)) for each in service.workers},
         "all": Command(
             "serve the API and publish the outbox, with all other workers, in one process",
             lambda _: line.run(api=True, workers=["relay", *service.workers]),
@@ -50,6 +52,7 @@ def listing_commands(service: Service) -> dict[str, Command | Group]:
             "send a file of listings (NDJSON) to the API, or restore an export", line.import_, _import_arguments(service)
         ),
         "export": Command("fetch all that is kept from the API, as an Avro file", line.export, _export_arguments(service)),
+        **dead,
     }
 
 
@@ -87,11 +90,7 @@ class _CommandLine:
         self._require_migrated(injector.get(Engine))
         if app is not None:
             service.warm_up()
-        made: dict[str, Callable[[Injector], Worker]] = {
-            "relay": lambda injector: service.relay(injector).run,
-            **service.workers,
-        }
-        running = {name: made[name](injector) for name in workers}
+        running = service.running(injector, *workers)
         server = None
         if app is not None:
             server = serve(app, config.host, config.port, setting=f"{setting}_PORT", fd=fd)

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.config import setting
+from common.security.config import SecurityConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListingsConfig:
+class ListingsConfig(SecurityConfig):
     """A service's own names itself in `SERVICE`, as in `ROOMS`, and has a `port`. Raises WrongSetting through `common.config.load`."""
 
     data_dir: Path = setting("{SERVICE}_DATA_DIR", "DATA_DIR", default=Path(".data"))
-    host: str = setting("{SERVICE}_HOST", default="127.0.0.1")
     port: int = setting("{SERVICE}_PORT", minimum=1, maximum=65535)
     images_url: str = setting(
         "{SERVICE}_IMAGES_URL",

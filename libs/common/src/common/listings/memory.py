@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -24,7 +24,7 @@ class MemoryListings(Listings):
         self._kind, self._shown = kind, shown
         self._lock = threading.RLock()
         self._kept: dict[str, Kept] = {}
-        self._keys: dict[bytes, tuple[bytes, dict[str, Any]]] = {}
+        self._keys: dict[bytes, tuple[bytes, dict[str, Any], datetime]] = {}
         self.events: list[tuple[str, str, int]] = []  # type, subject, sequence
 
     def add(self, listing: Aggregate, once: Once | None = None) -> None:
@@ -34,7 +34,8 @@ class MemoryListings(Listings):
             self._check_url(listing)
             self._keep(listing)
             if once is not None:
-                self._keys[once.key] = once.body, orjson.loads(orjson.dumps(self._shown(listing), option=orjson.OPT_UTC_Z))
+                answer = orjson.loads(orjson.dumps(self._shown(listing), option=orjson.OPT_UTC_Z))
+                self._keys[once.key] = once.body, answer, datetime.now(UTC)
 
     def get(self, id: str) -> Aggregate:
         with self._lock:
@@ -95,6 +96,13 @@ class MemoryListings(Listings):
                     self._kept[each.id] = replace(each, origin=replace(_origin(), **known))
                     self._tell(each.event, each.id, each.version)
         return outcomes
+
+    def forget_keys(self, before: datetime) -> int:
+        with self._lock:
+            old = [key for key, (_, _, at) in self._keys.items() if at < before]
+            for key in old:
+                del self._keys[key]
+        return len(old)
 
     def _all(self) -> Sequence[Kept]:
         with self._lock:

@@ -30,6 +30,10 @@ class Locator(ABC):
     def locate(self, given: Sequence[Given]) -> Sequence[Located | Invalid | None]:
         """For each where it is, None where it is nowhere in particular, or why it cannot be where it says. Raises Unavailable."""
 
+    def stays(self, before: Given, after: Given) -> bool:
+        """Whether a listing that was located is still there when `after` takes the place of `before`: nobody needs to ask again."""
+        return False
+
 
 #: Which listings to list: the values of these fields.
 Filter = Mapping[str, str | bool]
@@ -168,3 +172,7 @@ class Listings(ABC):
         Each that was restored is told by its event, which is the one it came from where that is known. A living listing's url is not
         taken from it, unless that listing is replaced as well.
         """
+
+    @abstractmethod
+    def forget_keys(self, before: datetime) -> int:
+        """Forgets the keys of what was added `once` before that time; answers how many those were."""

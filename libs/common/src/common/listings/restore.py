@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from common.db.versioned import Beside, merged, write_beside
 from common.listings.domain import Aggregate
 from common.listings.ports import Kept, Restored
 from common.listings.rows import Tables, columns, origin, url_hash
@@ -48,8 +49,14 @@ def url_of(kept: Kept) -> str | None:
     return None if kept.listing is None else kept.listing.given.url
 
 
-def restored(connection: Connection, tables: Tables, kept: Sequence[Kept], events: Sequence[Mapping[str, Any]]) -> list[Restored]:
-    """Writes what can be, each with its event. Raises IntegrityError where a url was taken meanwhile: then all of it is to be undone."""
+def restored(
+    connection: Connection,
+    tables: Tables,
+    kept: Sequence[Kept],
+    events: Sequence[Mapping[str, Any]],
+    beside: Sequence[Sequence[Beside]],
+) -> list[Restored]:
+    """Writes what can be, each with its event and what stands `beside` it. Raises IntegrityError where a url was taken meanwhile: then all of it is to be undone."""
     listings = tables.listings
     hashes = [url_hash(url) for each in kept if (url := url_of(each)) is not None]
     wanted = or_(listings.c.id.in_([each.id for each in kept]), listings.c.url_hash.in_(hashes))
@@ -58,8 +65,9 @@ def restored(connection: Connection, tables: Tables, kept: Sequence[Kept], event
     )
     there = {row.id: (row.version, row.url_hash) for row in rows}
     outcomes = judged(kept, there, url_hash)
-    writing = [(each, event) for each, event, made in zip(kept, events, outcomes, strict=True) if made.outcome == "restored"]
-    if replaced := [each.id for each, _ in writing if each.id in there]:
+    everything = zip(kept, events, beside, outcomes, strict=True)
+    writing = [(each, event, further) for each, event, further, made in everything if made.outcome == "restored"]
+    if replaced := [each.id for each, _, _ in writing if each.id in there]:
         # Urls may have changed hands among these.
         connection.execute(update(listings).where(listings.c.id.in_(replaced)).values(url_hash=None))
     if writing:
@@ -69,8 +77,9 @@ def restored(connection: Connection, tables: Tables, kept: Sequence[Kept], event
             set_={column.name: into.excluded[column.name] for column in listings.c if not column.primary_key},
             where=listings.c.version < into.excluded.version,
         )
-        connection.execute(put, [_row(tables, each, event) for each, event in writing])
-        connection.execute(insert(tables.outbox), [event for _, event in writing])
+        connection.execute(put, [_row(tables, each, event) for each, event, _ in writing])
+        connection.execute(insert(tables.outbox), [event for _, event, _ in writing])
+        write_beside(connection, merged(further for _, _, further in writing))
     return outcomes
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import flask
@@ -23,6 +24,7 @@ from common.listings.config import ListingsConfig
 from common.listings.controller import IDEMPOTENCY_KEY, Controller
 from common.listings.domain import Kind
 from common.listings.export import ExportFile
+from common.listings.housekeeping import Housekeeping
 from common.listings.lines import ImportLines
 from common.listings.ports import Clock, KeyReused, Listings, SystemClock
 from common.listings.rows import Tables
@@ -31,12 +33,13 @@ from common.listings.sql import SqlListings
 from common.listings.use_cases import Browse, Export, Import, Publish, Read, Restore, Revise, Summarise, Withdraw
 from common.messaging.connect import connect
 from common.messaging.port import Broker
-from common.messaging.topology import TOPOLOGY
+from common.messaging.topology import TOPOLOGY, Queue
 from common.observability.metrics import ImportedLines, Metrics, Relayed
 from common.process import Worker
 from common.status import Part, Value, queue_part
 from common.web.app import Application, Module, create_app
 from common.web.download import download
+from common.web.guard import Guard
 from common.web.health import Check, Report
 from common.web.problems import Problem, errors_as_json
 from common.web.served import Served
@@ -44,10 +47,12 @@ from common.web.streaming import Limits, Stream, ndjson
 from common.web.validation import Schema, component_schema
 from common.web.worker import worker_app
 
+#: Makes the workers that a command runs, by their names.
+Made = Callable[[Injector], Mapping[str, Worker]]
 #: Whatever of these a controller, a stream or a command asks for is made once.
 _MADE = (
     *(Publish, Revise, Withdraw, Read, Browse, Summarise, Export, Import, Restore),
-    *(ImportLines, ExportFile, Restoration, ImportedLines, Relayed),
+    *(ImportLines, ExportFile, Restoration, ImportedLines, Relayed, Housekeeping),
 )
 
 
@@ -72,7 +77,8 @@ class Service:
     configure: Callable[[ListingsConfig], Module]
     listings: type[SqlListings] = SqlListings
     warm_up: Callable[[], None] = _nothing  # what the first request would otherwise wait for
-    workers: Mapping[str, Callable[[Injector], Worker]] = field(default_factory=dict)  # beside the relay, by their command
+    workers: Mapping[str, Made] = field(default_factory=dict)  # by their command
+    queue: Queue | None = None  # what it listens to, if it does
     parts: Callable[[Injector], Sequence[Part]] = lambda _: ()  # of its status, beside the shared ones
 
     @property
@@ -108,6 +114,7 @@ class Service:
             ],
             body_limit=config.body_limit,
             cors_origins=config.cors_origins,
+            guard=Guard.of(config),
             views=views,
             location=self.kind.location,
             problems={KeyReused: _key_reused},
@@ -131,6 +138,14 @@ class Service:
             Check("broker", lambda: injector().get(Broker).ping(), required=False),
             Check("outbox", waiting, required=False),
         ]
+
+    def running(self, injector: Injector, *commands: str) -> dict[str, Worker]:
+        """The workers that these commands run, of `relay` and the service's own."""
+        made: dict[str, Callable[[Injector], Mapping[str, Worker]]] = {
+            "relay": lambda injector: {"relay": self.relay(injector).run, "housekeeping": injector.get(Housekeeping).run},
+            **self.workers,
+        }
+        return dict(chain.from_iterable(made[command](injector).items() for command in commands))
 
     def relay(self, injector: Injector) -> Relay:
         """What publishes the outbox, made of an application's parts or of parts of its own."""

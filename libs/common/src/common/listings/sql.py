@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from common.db.doorbell import Doorbell
 from common.db.engine import transaction
-from common.db.versioned import Beside, NotHeld, write, write_all
+from common.db.versioned import Beside, NotHeld, retried, write, write_all
 from common.errors import Conflict, NotFound, Stale, Unavailable
 from common.events.codec import Codec
 from common.events.outbox import Gate, outbox_row
@@ -21,8 +21,8 @@ from common.listings.restore import restored
 from common.listings.rows import ORIGIN, Tables, columns, origin, to_kept, to_listing, url_hash
 from common.listings.showing import Showing
 
-#: How often a restore is tried again that another writer got in the way of.
-RETRIES = 10
+#: Idempotency keys that one transaction forgets.
+FORGOTTEN = 5000
 
 
 class SqlListings(Listings):
@@ -134,20 +134,29 @@ class SqlListings(Listings):
     def restore(self, kept: Sequence[Kept]) -> Sequence[Restored]:
         self._gate.admit(len(kept))
         events = [self._told(each) for each in kept]
-        for _ in range(RETRIES):
-            try:
-                with transaction(self._engine) as connection:
-                    outcomes = restored(connection, self._tables, kept, events)
-            except IntegrityError:
-                continue  # someone took a url after it was seen to be free
-            self._doorbell.ring()
-            return outcomes
-        raise Unavailable("the database", f"others keep taking the urls of these {self._kind.plural}")
+        beside = [() if each.listing is None else self._beside(each.listing) for each in kept]
+
+        def step() -> Sequence[Restored]:
+            with transaction(self._engine) as connection:
+                return restored(connection, self._tables, kept, events, beside)
+
+        try:
+            outcomes = retried(step, IntegrityError)  # where someone took a url after it was seen to be free
+        except IntegrityError:
+            raise Unavailable("the database", f"others keep taking the urls of these {self._kind.plural}") from None
+        self._doorbell.ring()
+        return outcomes
 
     def forget_keys(self, before: datetime) -> int:
-        """Forgets the idempotency keys that are older; answers how many those were."""
-        with transaction(self._engine) as connection:
-            return connection.execute(delete(self._tables.keys).where(self._tables.keys.c.created_at < before)).rowcount
+        keys = self._tables.keys
+        old = select(keys.c.key).where(keys.c.created_at < before).limit(FORGOTTEN)
+        forgotten = 0
+        while True:
+            with transaction(self._engine) as connection:
+                now = connection.execute(delete(keys).where(keys.c.key.in_(old))).rowcount
+            forgotten += now
+            if now < FORGOTTEN:
+                return forgotten
 
     def _addition(self) -> Insert:
         insert_or_leave: Any = (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert

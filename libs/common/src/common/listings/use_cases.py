@@ -61,7 +61,8 @@ class Revise:
         def revised() -> Aggregate:
             current = _for_change(self.listings, id, by, expected)
             given = revision(current)
-            listing = current.revised(given, _located(self.locator, given), self.clock.now())
+            located = current.located if self.locator.stays(current.given, given) else _located(self.locator, given)
+            listing = current.revised(given, located, self.clock.now())
             self.listings.put(listing)
             return listing
 
@@ -244,8 +245,10 @@ class Import:
         added: dict[int, Aggregate] = {}
         revised: dict[int, Aggregate] = {}
         now = self.clock.now()
-        places = self.locator.locate([given for _, given in changes.values()])
-        for (line, (current, given)), located in zip(changes.items(), places, strict=True):
+        stays = {line for line, (current, given) in changes.items() if current and self.locator.stays(current.given, given)}
+        places = iter(self.locator.locate([given for line, (_, given) in changes.items() if line not in stays]))
+        for line, (current, given) in changes.items():
+            located = current.located if current is not None and line in stays else next(places)
             if isinstance(located, Invalid):
                 settled[line] = Imported("invalid", None if current is None else current.id, located)
             elif current is None:

@@ -33,11 +33,13 @@ class Topology:
 
 
 #: One exchange per producing service.
-ROOMS = "rooms"
-ITEMS = "items"
+ROOMS, ITEMS = "rooms", "items"
 
 #: The queues that feed the indices. (A generation that is being built has one of its own; see docs/adr/0010.)
 SEARCH_ROOMS = Queue("search.rooms", ((ROOMS, "#"),))
 SEARCH_ITEMS = Queue("search.items", ((ITEMS, "#"),))
 
-TOPOLOGY = Topology(exchanges=(ROOMS, ITEMS), queues=(SEARCH_ROOMS, SEARCH_ITEMS))
+#: What items hear of their rooms; not heartbeats.
+ITEMS_ROOMS = Queue("items.rooms", tuple((ROOMS, type) for type in ("RoomCreated", "RoomUpdated", "RoomDeleted")))
+
+TOPOLOGY = Topology(exchanges=(ROOMS, ITEMS), queues=(SEARCH_ROOMS, SEARCH_ITEMS, ITEMS_ROOMS))

@@ -4,7 +4,7 @@ import json
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Lock
@@ -12,16 +12,17 @@ from threading import Event, Lock
 from common.errors import Unavailable
 from common.messaging.connect import connect
 from common.messaging.port import Broker, Message
-from common.messaging.topology import ROOMS, SEARCH_ROOMS, Queue
+from common.messaging.topology import ITEMS, ROOMS, TOPOLOGY, Queue
 from common.testing.ledger import Ledger, Verdict
 from common.testing.real_servers import ServerControl
 from common.testing.settling import settle
 from common.testing.system import Command, System
+from common.testing.tenants import Tenants, tenancy
 from common.testing.waiting import eventually, in_background
 from common.testing.writers import Writers
 
 #: Sees what is published, so that it can be published again.
-WITNESS = Queue("chaos", ((ROOMS, "#"),))
+WITNESS = Queue("chaos", ((ROOMS, "#"), (ITEMS, "#")))
 _REMEMBERED = 2000  # events
 _SERVERS = {"postgresql": 4, "rabbitmq": 4, "elasticsearch": 1}  # how often; the last takes its time to come back
 
@@ -37,10 +38,14 @@ class Outcome:
     redelivered: int
     unclean: list[str]
     surprises: list[str]
+    items: Verdict
+    tenants: int = 0  # items that were put into rooms
+    tenancy: Sequence[str] = ()  # what is wrong with those
 
     @property
     def faults(self) -> list[str]:
-        return [*self.verdict.faults, *self.unclean, *self.surprises]
+        of_items = [f"items, {fault}" for fault in self.items.faults]
+        return [*self.verdict.faults, *of_items, *self.tenancy, *self.unclean, *self.surprises]
 
 
 @dataclass
@@ -68,12 +73,17 @@ class Chaos:
 
     def run(self, seconds: float) -> Outcome:
         """Rages for so long, puts everything right again, and compares."""
-        ledger = Ledger()
+        ledger, of_items = Ledger(), Ledger()
         self._broker = connect(self.system.environ["BROKER_URL"], "chaos")
         try:
-            with self._witnessed(), Writers(self.system, ledger, seed=self.seed):
+            with (
+                self._witnessed(),
+                Writers(self.system, ledger, seed=self.seed),
+                Writers(self.system, of_items, count=1, seed=self.seed, service="items"),
+                Tenants(self.system, ledger, seed=self.seed) as tenants,
+            ):
                 deadline = time.monotonic() + seconds
-                eventually(lambda: ledger.writes > 20)
+                eventually(lambda: ledger.writes > 20 and of_items.writes > 5 and tenants.moved_in > 5)
                 deeds, weights = zip(*self._deeds, strict=True)
                 while time.monotonic() < deadline:
                     self._bring_back(time.monotonic())
@@ -84,17 +94,22 @@ class Chaos:
                     self._end(command)
             self.say(f"{ledger.writes} writes were acknowledged; waiting until all is found")
             verdict = settle(self.system, ledger)
-            dead = self._broker.depth(SEARCH_ROOMS.dead)
+            items = settle(self.system, of_items, service="items", counts=lambda item: item["room_id"] is None)
+            wrong = tenancy(self.system)
+            dead = sum(self._broker.depth(queue.dead) for queue in TOPOLOGY.queues)
         finally:
             self._broker.close()
         return Outcome(
             seed=self.seed,
             verdict=verdict,
-            writes=ledger.writes,
+            writes=ledger.writes + of_items.writes + tenants.moved_in,
             dead=dead,
             redelivered=_redelivered(self.system.log()),
             unclean=self._unclean,
-            surprises=ledger.surprises,
+            surprises=[*ledger.surprises, *of_items.surprises, *tenants.surprises],
+            items=items,
+            tenants=tenants.moved_in,
+            tenancy=wrong,
         )
 
     # What can happen
@@ -122,7 +137,9 @@ class Chaos:
 
     def _double(self) -> None:
         """A second relay or, where more than one may write to the index, a second indexer; or the end of it."""
-        kinds = [("rooms", "relay")] if self.servers is None else [("rooms", "relay"), ("search", "consumer")]
+        kinds = [("rooms", "relay"), ("items", "relay")]
+        if self.servers is not None:
+            kinds += [("search", "consumer"), ("items", "consumer")]
         second = (*self._chance.choice(kinds), "second")
         if second in self.system.processes:
             self.say(f"the end of a second {' '.join(second[:2])}")
@@ -140,7 +157,8 @@ class Chaos:
         self.say(f"{len(again)} old events are published again")
         publisher = self._broker.publisher()
         try:
-            publisher.publish(ROOMS, again, 5)
+            for exchange, type in ((ROOMS, "Room"), (ITEMS, "Item")):
+                publisher.publish(exchange, [each for each in again if each.routing_key.startswith(type)], 5)
         except Unavailable as error:
             self.say(f"… or perhaps not: {error}")
         finally:

@@ -36,6 +36,7 @@ class Stack:
     database_url: str
     broker_url: str
     index_url: str
+    items_database_url: str = ""  # where there is one
 
 
 @dataclass(slots=True)
@@ -124,6 +125,19 @@ def postgres_url(request: pytest.FixtureRequest, postgres_server: str) -> Iterat
         yield url
 
 
+@pytest.fixture
+def second_postgres_url(postgres_server: str) -> Iterator[str]:
+    """Another one."""
+    with empty_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def second_sqlite_url(tmp_path: Path) -> str:
+    """A second database file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'second.db'}"
+
+
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest) -> str:
     """An empty database, once on SQLite and once on PostgreSQL."""
@@ -176,11 +190,10 @@ def index_url(request: pytest.FixtureRequest) -> str:
 def stack(request: pytest.FixtureRequest) -> Stack:
     """Empty backends for a whole system, once embedded and once on the three real servers."""
     names = {
-        "embedded": ("sqlite_url", "embedded_broker_url", "tantivy_url"),
-        "real": ("postgres_url", "rabbitmq_url", "elasticsearch_url"),
+        "embedded": ("sqlite_url", "embedded_broker_url", "tantivy_url", "second_sqlite_url"),
+        "real": ("postgres_url", "rabbitmq_url", "elasticsearch_url", "second_postgres_url"),
     }[request.param]
-    database, broker, index = (request.getfixturevalue(name) for name in names)
-    return Stack(database, broker, index)
+    return Stack(*(request.getfixturevalue(name) for name in names))
 
 
 def _of(request: pytest.FixtureRequest, fixtures: dict[str, str]) -> str:

@@ -20,32 +20,38 @@ from common.testing.waiting import eventually
 #: The words of a command line: a service and its sub-command.
 Command = tuple[str, ...]
 
-#: The processes of each stack: one per service embedded, one per task on real servers.
-EMBEDDED = (("rooms", "all"), ("search", "all"))
-REAL = (("rooms", "api"), ("rooms", "relay"), ("search", "api"), ("search", "consumer"))
+#: The processes of each stack: one per service embedded, one per task on real servers; those of items where they are wanted.
+EMBEDDED: tuple[Command, ...] = (("rooms", "all"), ("search", "all"))
+REAL: tuple[Command, ...] = (("rooms", "api"), ("rooms", "relay"), ("search", "api"), ("search", "consumer"))
+ITEMS_EMBEDDED: tuple[Command, ...] = (("items", "all"),)
+ITEMS_REAL: tuple[Command, ...] = (("items", "api"), ("items", "relay"), ("items", "consumer"))
 
 
 @dataclass
 class System:
-    """The processes and how to reach them. `rooms` and `search` are HTTP clients of the two APIs."""
+    """The processes and how to reach them. `rooms`, `items` and `search` are HTTP clients of the three APIs."""
 
     environ: Mapping[str, str]
     commands: Sequence[Command]
     logs: Path
     rooms: httpx.Client
+    items: httpx.Client
     search: httpx.Client
     processes: dict[Command, subprocess.Popen[bytes]] = field(default_factory=dict)
     _files: list[IO[bytes]] = field(default_factory=list)
 
     def start(self, *commands: Command) -> None:
-        """Starts these processes, or all, and waits until both APIs are ready."""
+        """Starts these processes, or all, and waits until the APIs are ready."""
         for command in commands or self.commands:
             self.launch(command)
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
-        """Returns once both APIs are."""
-        for client in (self.rooms, self.search):
+        """Returns once the APIs are."""
+        services = {command[0] for command in self.commands}
+        for name, client in {"rooms": self.rooms, "items": self.items, "search": self.search}.items():
+            if name not in services:
+                continue
             eventually(lambda client=client: _ready(client), seconds=60)  # type: ignore[misc]
 
     def launch(self, command: Command, **settings: str) -> None:
@@ -76,6 +82,10 @@ class System:
             del self.processes[command]
         return statuses
 
+    def client(self, service: str) -> httpx.Client:
+        """That of the service of this name."""
+        return {"rooms": self.rooms, "items": self.items, "search": self.search}[service]
+
     def found(self, **query: Any) -> dict[str, Any]:
         """The answer to a search for rooms."""
         answer = self.search.get("/v1.0/search/rooms", params=query)
@@ -95,30 +105,35 @@ class System:
 
 
 @contextmanager
-def running(stack: Stack, directory: Path, *, real: bool, **settings: str) -> Iterator[System]:
-    """A migrated system on these backends, its processes started; they are ended with the block, whatever they are doing."""
-    rooms_port, search_port = free_port(), free_port()
+def running(stack: Stack, directory: Path, *, real: bool, items: bool = False, **settings: str) -> Iterator[System]:
+    """A migrated system on these backends, its processes started; they are ended with the block, whatever they are doing.
+
+    Without `items` it does without that service, and starts the sooner.
+    """
+    ports = {name: free_port() for name in ("rooms", "items", "search")}
     environ = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")}
     environ |= {
         "DATA_DIR": str(directory / "data"),
-        "DATABASE_URL": stack.database_url,
+        "ROOMS_DATABASE_URL": stack.database_url,
+        "ITEMS_DATABASE_URL": stack.items_database_url,
         "BROKER_URL": stack.broker_url,
         "INDEX_URL": stack.index_url,
-        "ROOMS_PORT": str(rooms_port),
-        "SEARCH_PORT": str(search_port),
+        **{f"{name.upper()}_PORT": str(port) for name, port in ports.items()},
         "LOG_FORMAT": "json",
         "PYTHONFAULTHANDLER": "1",  # SIGABRT shows all threads
         **settings,
     }
-    for service in ("rooms", "search"):
+    for service in ("rooms", "items", "search") if items else ("rooms", "search"):
         subprocess.run([sys.executable, "-m", service, "migrate"], env=environ, check=True, stdin=subprocess.DEVNULL, timeout=60)
     logs = directory / "logs"
     logs.mkdir()
     with (
-        httpx.Client(base_url=f"http://127.0.0.1:{rooms_port}", timeout=30) as rooms,
-        httpx.Client(base_url=f"http://127.0.0.1:{search_port}", timeout=30) as search,
+        httpx.Client(base_url=f"http://127.0.0.1:{ports['rooms']}", timeout=30) as rooms_client,
+        httpx.Client(base_url=f"http://127.0.0.1:{ports['items']}", timeout=30) as items_client,
+        httpx.Client(base_url=f"http://127.0.0.1:{ports['search']}", timeout=30) as search_client,
     ):
-        system = System(environ, REAL if real else EMBEDDED, logs, rooms, search)
+        commands = (REAL if real else EMBEDDED) + ((ITEMS_REAL if real else ITEMS_EMBEDDED) if items else ())
+        system = System(environ, commands, logs, rooms_client, items_client, search_client)
         try:
             system.start()
             yield system

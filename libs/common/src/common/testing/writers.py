@@ -18,14 +18,19 @@ _IMPORTED = 12  # lines of an import
 
 
 class Writers:
-    """So many clients, from the beginning of the block to its end. A seed makes them choose alike, though not meet alike."""
+    """So many clients of `service`, from the beginning of the block to its end. A seed makes them choose alike, though not meet alike."""
 
-    def __init__(self, system: System, ledger: Ledger, count: int = 3, seed: int = 0, pause: float = 0.02) -> None:
+    def __init__(
+        self, system: System, ledger: Ledger, count: int = 3, seed: int = 0, pause: float = 0.02, service: str = "rooms"
+    ) -> None:
         self._stop = threading.Event()
         self.failed: list[Exception] = []
-        url = str(system.rooms.base_url)
+        url = str(system.client(service).base_url)
         self._threads = [
-            threading.Thread(target=self._run, args=(_Writer(url, ledger, random.Random(f"{seed}/{number}"), self._stop), pause))
+            threading.Thread(
+                target=self._run,
+                args=(_Writer(url, service, ledger, random.Random(f"{seed}/{service}/{number}"), self._stop), pause),
+            )
             for number in range(count)
         ]
 
@@ -54,8 +59,9 @@ class Writers:
 class _Writer:
     """One client with listings of its own."""
 
-    def __init__(self, url: str, ledger: Ledger, chance: random.Random, stop: threading.Event) -> None:
+    def __init__(self, url: str, service: str, ledger: Ledger, chance: random.Random, stop: threading.Event) -> None:
         self.client = httpx.Client(base_url=url, timeout=PATIENCE)
+        self._path, self._make = f"/v1.0/{service}", _MAKERS[service]
         self._ledger, self._chance, self._stop = ledger, chance, stop
         self._living: dict[str, tuple[str, int]] = {}  # id → url, version
         self._again: list[str] = []  # urls to be published: no answer, or deleted
@@ -74,7 +80,7 @@ class _Writer:
 
     def _publish(self) -> None:
         url = self._again.pop() if self._again else self._new_url()
-        answer = self._sent("POST", "/v1.0/rooms", json=self._listing(url))
+        answer = self._sent("POST", self._path, json=self._listing(url))
         if answer is None:
             self._ledger.maybe_published(url)
             self._again.append(url)
@@ -103,7 +109,7 @@ class _Writer:
             return
         id = self._chance.choice(list(self._living))
         url, version = self._living[id]
-        answer = self._sent(method, f"/v1.0/rooms/{id}", json=content(url))
+        answer = self._sent(method, f"{self._path}/{id}", json=content(url))
         if answer is None:
             self._let_go(id, State(version + 1))
         elif answer.status_code == 200:
@@ -118,7 +124,7 @@ class _Writer:
             return
         id = self._chance.choice(list(self._living))
         url, version = self._living[id]
-        answer = self._sent("DELETE", f"/v1.0/rooms/{id}")
+        answer = self._sent("DELETE", f"{self._path}/{id}")
         if answer is None:
             self._let_go(id, State(version + 1, deleted=True))
         elif answer.status_code == 204:
@@ -134,7 +140,7 @@ class _Writer:
         known = self._chance.sample(list(self._living), min(len(self._living), _IMPORTED // 2))
         lines += [(self._living[id][0], id) for id in known]
         body = "".join(json.dumps(self._listing(url)) + "\n" for url, _ in lines)
-        answer = self._sent("POST", "/v1.0/rooms/import", content=body, headers={"Content-Type": "application/x-ndjson"})
+        answer = self._sent("POST", f"{self._path}/import", content=body, headers={"Content-Type": "application/x-ndjson"})
         text = "" if answer is None else answer.text
         outcomes = [json.loads(line) for line in text.splitlines()] if answer is not None and answer.is_success else []
         for number, (url, id) in enumerate(lines):
@@ -196,12 +202,25 @@ class _Writer:
         return f"https://writer.example/{UUID(int=self._chance.getrandbits(128))}"
 
     def _listing(self, url: str) -> dict[str, Any]:
-        return {
-            "name": f"Room number {self._chance.randint(1, 9999)}",
-            "description": "Written while things went wrong",
-            "price": self._chance.randint(1, 5000),
-            "recurrency": "daily",
-            "provider": "writer",
-            "url": url,
-            "coordinates": {"lat": 52.5, "lon": 13.4},
-        }
+        return self._make(self._chance, url)
+
+
+def _room(chance: random.Random, url: str) -> dict[str, Any]:
+    return _named(chance, url, "Room") | {"recurrency": "daily", "coordinates": {"lat": 52.5, "lon": 13.4}}
+
+
+def _item(chance: random.Random, url: str) -> dict[str, Any]:
+    return _named(chance, url, "Item") | {"category": "things", "condition": chance.choice(("new", "good", "used"))}
+
+
+def _named(chance: random.Random, url: str, what: str) -> dict[str, Any]:
+    return {
+        "name": f"{what} number {chance.randint(1, 9999)}",
+        "description": "Written while things went wrong",
+        "price": chance.randint(1, 5000),
+        "provider": "writer",
+        "url": url,
+    }
+
+
+_MAKERS = {"rooms": _room, "items": _item}

@@ -10,8 +10,20 @@ from connexion.exceptions import OAuthProblem, ProblemException
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from werkzeug.exceptions import HTTPException as WerkzeugHTTPException
 
-from common.errors import Conflict, FieldError, Forbidden, Full, Invalid, NotFound, Stale, Unavailable
+from common.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    Full,
+    Invalid,
+    MissingScope,
+    NotFound,
+    Stale,
+    Unavailable,
+    Unprocessable,
+)
 from common.observability import current
+from common.security.tokens import InvalidToken
 
 logger = logging.getLogger("common.web")
 Header = tuple[str, str]
@@ -48,6 +60,9 @@ KINDS: Mapping[str, Kind] = {
     "too-large": Kind(413, "The body is too large", "The body exceeds the limit that `limit` gives in bytes."),
     "unsupported-media-type": Kind(
         415, "The content type is not accepted", "`accepted` lists the content types this operation takes."
+    ),
+    "too-many": Kind(
+        429, "Too many requests", "You, or your address, have asked too often; try again after `Retry-After` seconds."
     ),
     "headers-too-large": Kind(
         431, "The headers are too large", "The request line and headers together exceed the limit that `limit` gives in bytes."
@@ -116,6 +131,7 @@ class ProblemTable:
         self._table: dict[type[BaseException], Translate] = {
             Problem: lambda problem: problem,
             Invalid: lambda error: Problem("invalid", str(error)[:1000], {"errors": errors_as_json(error.errors)}),
+            Unprocessable: lambda error: Problem("failed", str(error)[:1000], {"errors": errors_as_json(error.errors)}),
             NotFound: lambda error: Problem("not-found", str(error), {"id": error.id}),
             Conflict: lambda error: Problem(
                 "conflict",
@@ -126,6 +142,13 @@ class ProblemTable:
                     "errors": errors_as_json([FieldError("body", error.field, str(error))]),
                 },
                 (("Location", location(error.existing_id)),) if location else (),
+            ),
+            InvalidToken: lambda error: Problem("unauthorized", str(error), {}, (_challenge("invalid_token", str(error)),)),
+            MissingScope: lambda error: Problem(
+                "forbidden",
+                str(error),
+                {"scopes": list(error.scopes)},
+                (_challenge("insufficient_scope", str(error), error.scopes),),
             ),
             Forbidden: lambda error: Problem("forbidden", str(error)),
             Stale: lambda error: Problem(
@@ -157,6 +180,12 @@ class ProblemTable:
                 error = broken
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
         return Problem("internal")
+
+
+def _challenge(code: str, description: str, scopes: tuple[str, ...] = ()) -> Header:
+    """RFC 6750, section 3. The texts are ours, and hold no quotes."""
+    scope = f', scope="{" ".join(scopes)}"' if scopes else ""
+    return "WWW-Authenticate", f'Bearer error="{code}", error_description="{description}"{scope}'
 
 
 _BY_STATUS = {

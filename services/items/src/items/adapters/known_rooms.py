@@ -1,0 +1,80 @@
+"""What is known of rooms, in the database of the items."""
+
+from collections.abc import Collection, Sequence
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from sqlalchemy import Engine, Row, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from common.db.engine import transaction
+from items.adapters.tables import known_rooms
+from items.domain import KnownRoom, Place
+from items.ports import KnownRooms
+
+
+class SqlKnownRooms(KnownRooms):
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def of(self, ids: Collection[str]) -> dict[str, KnownRoom]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(known_rooms).where(known_rooms.c.id.in_(ids))).all()
+        return {row.id: _known(row) for row in rows}
+
+    def learn(self, rooms: Sequence[KnownRoom]) -> None:
+        newest = {room.id: room for room in sorted(rooms, key=lambda room: room.version)}
+        if not newest:
+            return
+        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        told = dialect.insert(known_rooms)
+        new = told.excluded
+        put = told.on_conflict_do_update(
+            index_elements=["id"],
+            set_={
+                "version": new.version,
+                "place": new.place,
+                "place_hash": new.place_hash,
+                "unsettled": or_(known_rooms.c.unsettled, known_rooms.c.place_hash != new.place_hash),
+            },
+            where=known_rooms.c.version < new.version,
+        )
+        # In the order of their ids: two who learn the same rooms would else wait for each other.
+        with transaction(self._engine) as connection:
+            connection.execute(put, [_row(newest[id]) for id in sorted(newest)])
+
+    def unsettled(self, limit: int) -> Sequence[KnownRoom]:
+        wanted = select(known_rooms).where(known_rooms.c.unsettled).order_by(known_rooms.c.id).limit(limit)
+        with self._engine.connect() as connection:
+            return [_known(row) for row in connection.execute(wanted)]
+
+    def count(self) -> tuple[int, int, int]:
+        deleted = known_rooms.c.place.is_(None)
+        counted = select(
+            func.count().filter(~deleted), func.count().filter(deleted), func.count().filter(known_rooms.c.unsettled)
+        )
+        with self._engine.connect() as connection:
+            living, tombstones, unsettled = connection.execute(counted.select_from(known_rooms)).one()
+        return living, tombstones, unsettled
+
+    def settle(self, room: KnownRoom) -> None:
+        this = update(known_rooms).where(known_rooms.c.id == room.id, known_rooms.c.version == room.version)
+        with self._engine.connect() as connection:
+            connection.execute(this.values(unsettled=False))
+
+
+def _row(room: KnownRoom) -> dict[str, Any]:
+    place = None if room.place is None else room.place.document()
+    said = None if place is None else {name: value for name, value in place.items() if name != "version"}
+    return {
+        "id": room.id,
+        "version": room.version,
+        "place": place,
+        "place_hash": sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest(),
+        "unsettled": True,  # items may have come before their room
+    }
+
+
+def _known(row: Row[Any]) -> KnownRoom:
+    return KnownRoom(id=row.id, version=row.version, place=None if row.place is None else Place.restored(row.place))

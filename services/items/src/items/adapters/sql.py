@@ -1,0 +1,33 @@
+"""Items in a relational database: listings whose rooms stay where they are while an item is written."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+
+from common.listings.domain import Aggregate
+from common.listings.sql import SqlListings
+from items.adapters.tables import known_rooms
+from items.domain import Item
+from items.ports import Items
+
+
+class SqlItems(SqlListings, Items):
+    def of_room(self, room_id: str, after: str | None, limit: int) -> Sequence[Item]:
+        return [each for each in self.list({"room_id": room_id}, after, limit) if isinstance(each, Item)]
+
+    def movable(self, listing: Aggregate) -> bool:
+        return listing.located is not None
+
+    def held(self, connection: Connection, listings: Sequence[Aggregate]) -> Sequence[bool]:
+        """Each room must be known in the very version that its item tells of, and stays so until the item is written."""
+        wanted = {each.given.room_id for each in listings if isinstance(each, Item)}
+        here = select(known_rooms.c.id, known_rooms.c.version).where(
+            known_rooms.c.id.in_(wanted), known_rooms.c.place.is_not(None)
+        )
+        # Shared: any number of items of one room are written at a time, but not while what is known of it changes.
+        rows = connection.execute(here.order_by(known_rooms.c.id).with_for_update(read=True))
+        versions: dict[str | None, int] = {row.id: row.version for row in rows}
+        return [
+            isinstance(each, Item) and each.located is not None and versions.get(each.given.room_id) == each.located.version
+            for each in listings
+        ]

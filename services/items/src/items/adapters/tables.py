@@ -1,0 +1,25 @@
+"""The tables of items, and of what is known of rooms."""
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, LargeBinary, String, Table, Uuid
+
+from common.listings.rows import listing_tables
+from items.domain import ITEM
+
+TABLES = listing_tables(
+    ITEM, Column("provider", String(100)), Column("category", String(100)), Column("room_id", Uuid(as_uuid=False))
+)
+Index("items_provider", TABLES.listings.c.provider, TABLES.listings.c.id)
+Index("items_category", TABLES.listings.c.category, TABLES.listings.c.id)
+Index("items_room", TABLES.listings.c.room_id, TABLES.listings.c.id)
+
+known_rooms = Table(
+    "known_rooms",
+    TABLES.metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("place", JSON(none_as_null=True)),  # null once the room has been deleted
+    # Of the place but for its version, so that one statement can tell whether it has changed.
+    Column("place_hash", LargeBinary(32), nullable=False),
+    Column("unsettled", Boolean, nullable=False),
+)
+Index("known_rooms_unsettled", known_rooms.c.id, postgresql_where=known_rooms.c.unsettled, sqlite_where=known_rooms.c.unsettled)

@@ -1,0 +1,50 @@
+"""What items need from the outside beside what all listings do."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+
+from common.listings.ports import Listings
+from items.domain import Item, KnownRoom
+
+
+class KnownRooms(ABC):
+    """What the events of rooms, and answers of the rooms service, have told of them. Safe to share between threads.
+
+    Per room the version decides, not the order in which it is told. Every method raises Unavailable.
+    """
+
+    @abstractmethod
+    def of(self, ids: Collection[str]) -> dict[str, KnownRoom]:
+        """Those that are known among these, deleted ones too."""
+
+    @abstractmethod
+    def learn(self, rooms: Sequence[KnownRoom]) -> None:
+        """Durable on return. A room that says something else of its place than before is unsettled from now on."""
+
+    @abstractmethod
+    def unsettled(self, limit: int) -> Sequence[KnownRoom]:
+        """Up to so many rooms whose items may not tell yet where they are."""
+
+    @abstractmethod
+    def count(self) -> tuple[int, int, int]:
+        """How many live, how many were deleted, and how many of all are unsettled."""
+
+    @abstractmethod
+    def settle(self, room: KnownRoom) -> None:
+        """All items of this room tell what this version says; nothing happens where a newer one is known by now."""
+
+
+class RoomsService(ABC):
+    """The service that owns the rooms. Safe to share between threads."""
+
+    @abstractmethod
+    def ask(self, ids: Collection[str]) -> Mapping[str, KnownRoom]:
+        """Those of these rooms that exist, or did. Raises Unavailable where it does not say."""
+
+
+class Items(Listings):
+    """The listings of things."""
+
+    @abstractmethod
+    def of_room(self, room_id: str, after: str | None, limit: int) -> Sequence[Item]:
+        """The first `limit` living items of a room, hidden ones too, oldest first, behind the one with id `after`."""

@@ -1,0 +1,85 @@
+"""What is done with items beside what is done with all listings: they know where their rooms are, and follow them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from common.errors import NotFound, Stale, Unprocessable
+from common.listings.domain import Given
+from common.listings.ports import Clock, Locator
+from items.domain import Item, KnownRoom, Listing, Place
+from items.ports import Items, KnownRooms, RoomsService
+
+#: Items that are written together when their room has changed, and rooms that are looked for at a time.
+TOGETHER, ROOMS = 500, 20
+
+
+@dataclass(frozen=True)
+class LocateItems(Locator):
+    """An item is where its room is. A room of which nothing is known yet is asked for once, and the answer is kept."""
+
+    known: KnownRooms
+    rooms: RoomsService
+
+    def locate(self, given: Sequence[Given]) -> Sequence[Place | Unprocessable | None]:
+        wanted = {each.room_id for each in given if isinstance(each, Listing) and each.room_id is not None}
+        known = self._known(wanted) if wanted else {}
+        return [self._place(known, each.room_id) if isinstance(each, Listing) else None for each in given]
+
+    def _known(self, wanted: set[str]) -> Mapping[str, KnownRoom]:
+        known = self.known.of(wanted)
+        if unknown := wanted - known.keys():
+            told = self.rooms.ask(unknown)
+            self.known.learn(list(told.values()))
+            known |= self.known.of(told.keys())  # an event may have told more meanwhile
+        return known
+
+    def _place(self, known: Mapping[str, KnownRoom], id: str | None) -> Place | Unprocessable | None:
+        if id is None:
+            return None
+        place = known[id].place if id in known else None
+        return place or Unprocessable.field("room_id", "there is no such room, or it has been deleted")
+
+
+@dataclass(frozen=True)
+class FollowRooms:
+    """Brings items to where their rooms are by now; the items of a room that was deleted go with it."""
+
+    items: Items
+    known: KnownRooms
+    clock: Clock
+
+    def __call__(self) -> int:
+        """Answers how many rooms were looked at; those that could not be settled come again. Raises Unavailable."""
+        rooms = self.known.unsettled(ROOMS)
+        for room in rooms:
+            if self._followed(room):
+                self.known.settle(room)
+        return len(rooms)
+
+    def _followed(self, room: KnownRoom) -> bool:
+        after, all_written = None, True
+        while page := self.items.of_room(room.id, after, TOGETHER):
+            all_written &= self._gone(page) if room.place is None else self._moved(page, room.place)
+            after = page[-1].id
+        return all_written
+
+    def _moved(self, items: Sequence[Item], place: Place) -> bool:
+        now = self.clock.now()
+        behind = [each for each in items if each.located is None or _is_behind(each.located, place)]
+        revised = [each.revised(each.given, place, now) for each in behind]
+        return all(self.items.store([], revised)) if revised else True
+
+    def _gone(self, items: Sequence[Item]) -> bool:
+        gone = True
+        for each in items:
+            try:
+                self.items.remove(each, self.clock.now())
+            except Stale:
+                gone = False
+            except NotFound:
+                pass
+        return gone
+
+
+def _is_behind(told: Place, place: Place) -> bool:
+    return told.version < place.version and not told.says_the_same_as(place)
