@@ -36,7 +36,7 @@ def listing_commands(service: Service) -> dict[str, Command | Group]:
     """The commands that all such services have, and one for each of its own workers."""
     line = _CommandLine(service)
     name = service.name
-    dead = {} if service.queue is None else {"dead": dead_commands(service.queue, line.broker)}
+    dead = {} if service.queue is None else {"dead": dead_commands((service.queue,), line.broker)}
     return {
         "api": Command("serve the REST API", lambda arguments: line.api(arguments.fd), passed_on),
         "relay": Command("publish the outbox", lambda _: line.run(api=False, workers=["relay"])),
