@@ -6,7 +6,6 @@ from common.errors import WrongSetting
 from common.images.addresses import Allowed, is_public
 from common.images.names import host, image_key, key_of, stored_url, thumbnail_url
 
-# fmt: off
 CLOSED = [
     "0.0.0.0",
     "10.1.2.3",
@@ -66,7 +65,6 @@ OPEN = [
     "2606:4700::1111",
     "2a00:1450::1",
 ]
-# fmt: on
 
 
 @pytest.mark.parametrize("address", CLOSED)

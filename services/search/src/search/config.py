@@ -17,6 +17,10 @@ class Config:
     rooms_url: str = setting(
         "ROOMS_URL", schemes=("http", "https"), default=lambda so_far: f"http://127.0.0.1:{so_far['rooms_port']}"
     )
+    items_port: int = setting("ITEMS_PORT", default=8002, minimum=1, maximum=65535)
+    items_url: str = setting(
+        "ITEMS_URL", schemes=("http", "https"), default=lambda so_far: f"http://127.0.0.1:{so_far['items_port']}"
+    )
     workers: int = setting("SEARCH_WORKERS", "WORKERS", default=1, minimum=1, maximum=64)  # processes of `api`
     metrics_port: int = setting(
         "SEARCH_METRICS_PORT", "METRICS_PORT", default=0, minimum=1, maximum=65535
