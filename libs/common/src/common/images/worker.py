@@ -65,7 +65,8 @@ class ImageWorker:
             deadline = time.monotonic() + END
             for thread in threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
-            self.doorbell.close()
+            if stop.is_set():  # else this is started anew, with the same doorbell
+                self.doorbell.close()
 
     def _watch(self, stop: threading.Event, news: threading.Event, troubles: Trouble) -> None:
         """Wakes those who have nothing to do whenever something is due."""
