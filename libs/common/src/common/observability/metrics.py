@@ -176,6 +176,18 @@ class BulkItems:
             self._items(self._index, status).inc(amount)
 
 
+class FetchedImages:
+    """Images by what became of them: `stored`, `again` (it did not work, and is tried again later), `failed`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._images = metrics.counter("images", "Images fetched, each time", "outcome")
+        for outcome in ("stored", "again", "failed"):
+            self._images(outcome)
+
+    def count(self, outcome: str) -> None:
+        self._images(outcome).inc()
+
+
 def _add(counter: Family[Counter], amounts: Mapping[str, int]) -> None:
     for label, amount in amounts.items():
         counter(label).inc(amount)
