@@ -62,7 +62,7 @@ chaos: .venv/.chaos ## kill, stop and repeat at random: `make chaos SECONDS=60 S
 	@.venv/bin/python tools/chaos.py --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(if $(REAL),--real $(REAL))
 
 .PHONY: servers
-servers: .venv/.made ## start real PostgreSQL, RabbitMQ and Elasticsearch for the tests, without containers
+servers: .venv/.made ## start real PostgreSQL, RabbitMQ, Elasticsearch and S3 for the tests, without containers
 	@.venv/bin/python tools/servers.py start
 
 .PHONY: servers-stop

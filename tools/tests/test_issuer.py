@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from common.security.client import service_auth
 from common.security.config import SecurityConfig
 from common.security.keys import Keys
 from common.security.tokens import InvalidToken, Tokens
+from common.testing.waiting import eventually
 from issuer_keys import IssuerKeys
 
 NAME = "http://127.0.0.1:8009"
@@ -126,6 +128,28 @@ def test_make_token_prints_one_without_a_server(client: httpx.Client, keys: Issu
     assert principal(client, done.stdout.strip()).scopes == {"admin"}
     foreign = printed(OAUTH_ISSUER="https://login.example.org")
     assert foreign.returncode == 1 and "only that issuer" in foreign.stderr
+
+
+def test_it_runs_as_a_process_on_this_machine_alone(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environ = os.environ | {"DATA_DIR": str(tmp_path), "ISSUER_PORT": str(port), "ISSUER": "", "OAUTH_ISSUER": ""}
+    foreign = subprocess.run(
+        stack.ISSUER.command, env=environ | {"ISSUER_HOST": "0.0.0.0"}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert foreign.returncode == 1 and "this machine alone" in foreign.stderr
+    process = subprocess.Popen(stack.ISSUER.command, env=environ, stdout=subprocess.DEVNULL)
+    try:
+        eventually(lambda: stack.is_ready(f"http://127.0.0.1:{port}"))
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            assert client.get("/.well-known/oauth-authorization-server").json()["issuer"] == f"http://127.0.0.1:{port}"
+            assert client.get("/elsewhere").status_code == 404
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_the_stack_trusts_it_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -132,6 +132,24 @@ def test_what_is_known_stays_while_the_issuer_is_away(status: int, body: bytes) 
     asyncio.run(scenario())
 
 
+def test_an_issuer_that_is_slow_delays_nobody_and_is_heard_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        with published() as site:
+            keys = Keys(site.url, clock=(clock := Clock()))
+            assert await ids(keys, "first") == ["first"]
+            site.body = json.dumps(TestIssuer(kid="second").jwks()).encode()
+            site.held.clear()
+            clock.now += 300
+            assert await ids(keys, "first") == ["first"]
+            site.held.set()
+            while await ids(keys) != ["second"]:
+                await asyncio.sleep(0.01)
+            assert site.asked == 2
+
+    monkeypatch.setattr("common.security.keys.PATIENCE", 0.05)
+    asyncio.run(scenario())
+
+
 def test_a_key_that_the_issuer_withdraws_is_forgotten() -> None:
     async def scenario() -> None:
         with published() as site:

@@ -33,6 +33,13 @@ def test_without_an_issuer_it_may_not_listen_to_others(host: str) -> None:
     assert Guard.of(load(Config, {"TOYS_HOST": host} | ISSUED)).tokens is not None
 
 
+def test_a_service_that_takes_no_writes_may_be_seen_by_everybody() -> None:
+    class Reads(Config):
+        WRITES: ClassVar = False
+
+    assert load(Reads, {"TOYS_HOST": "0.0.0.0"}).host == "0.0.0.0"
+
+
 @pytest.mark.parametrize("missing", ISSUED)
 def test_half_an_issuer_is_none(missing: str) -> None:
     with pytest.raises(WrongSetting, match=f"{missing}: must be set"):

@@ -18,6 +18,7 @@ from common.messaging.topology import ITEMS_ROOMS
 from common.observability.metrics import Consumed
 from common.process import Worker
 from common.security.client import service_auth
+from common.security.principal import ADMIN
 from common.status import Part, Value
 from common.web.app import Module
 from items.adapters.known_rooms import SqlKnownRooms
@@ -37,7 +38,8 @@ def configure(config: ListingsConfig) -> Module:
     own = cast(Config, config)
 
     def bindings(binder: Binder) -> None:
-        container, auth = Container(Catalogue.load(), "RoomExported"), service_auth(own, "admin")
+        container = Container(Catalogue.load(), "RoomExported")
+        auth = service_auth(own, ADMIN)
         rooms = HttpRoomsService(own.rooms_url, container, timeout=own.rooms_timeout, calls=own.rooms_calls, auth=auth)
         binder.bind(RoomsService, to=rooms)
         binder.bind(KnownRooms, to=inject(SqlKnownRooms), scope=singleton)

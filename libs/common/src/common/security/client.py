@@ -73,7 +73,7 @@ class ClientCredentials(httpx.Auth):
         token = self._current(refused="")
         request.headers["Authorization"] = f"Bearer {token}"
         answer = yield request
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
+        if answer.status_code == httpx.codes.UNAUTHORIZED and isinstance(request.stream, httpx.ByteStream):  # else it is used up
             request.headers["Authorization"] = f"Bearer {self._current(refused=token)}"
             yield request
 

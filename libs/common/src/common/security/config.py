@@ -13,6 +13,7 @@ class SecurityConfig:
     """To be inherited by a service's own, which names itself in `SERVICE`. Raises WrongSetting for settings that do not fit together."""
 
     SERVICE: ClassVar[str] = ""
+    WRITES: ClassVar[bool] = True  # whether it takes any; who only reads may listen to all the world without an issuer
 
     host: str = setting("{SERVICE}_HOST", default="127.0.0.1")
     oauth_issuer: str = setting("{SERVICE}_OAUTH_ISSUER", "OAUTH_ISSUER", default="")  # as `iss` spells it
@@ -45,7 +46,7 @@ class SecurityConfig:
         for name, value in (("OAUTH_AUDIENCE", self.oauth_audience), ("OAUTH_JWKS", self.oauth_jwks)):
             if value:
                 raise WrongSetting("OAUTH_ISSUER", f"must be set, since {name} is")
-        if not _is_loopback(self.host):
+        if self.WRITES and not _is_loopback(self.host):
             raise WrongSetting(
                 f"{self.SERVICE}_HOST" if self.SERVICE else "HOST",
                 f"{self.host} lets other machines in, and without OAUTH_ISSUER everybody may write: "

@@ -89,15 +89,16 @@ class Keys:
                 return
             self._tried_at = now
         try:
-            self._known = _Known(now, await self._asking.answer(seconds))
+            await self._asking.answer(seconds)
         except (OSError, httpx.HTTPError, ValueError, RecursionError, NoAnswer) as error:
             log.warning("the keys of the issuer could not be fetched: %s", error)
 
-    def _fetch(self) -> tuple[Key, ...]:
+    def _fetch(self) -> None:
+        """Whether anybody still waits or not: who comes next finds them."""
         keys = tuple(read_keys(self._read()))
         if not keys:
             raise ValueError("there is no key in them that can be used")
-        return keys
+        self._known = _Known(self.clock(), keys)
 
     def _read(self) -> bytes:
         if not self.place.startswith(("http://", "https://")):

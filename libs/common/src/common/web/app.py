@@ -67,6 +67,7 @@ def create_app(
     body_limit: int = 1024 * 1024,
     cors_origins: tuple[str, ...] = (),
     views: Callable[[flask.Flask], None] | None = None,
+    pages: Mapping[str, Callable[[Injector], ASGIApp]] | None = None,
     location: Callable[[str], str] | None = None,
     problems: Mapping[type[BaseException], Translate] | None = None,
     guard: Guard | None = None,
@@ -78,9 +79,10 @@ def create_app(
 
     `modules` are `configure(binder)` functions, later ones override; what is counted goes to the Metrics that they bind, else to
     some of the application's own; `gauges` are asked when /metrics is; `views` registers plain Flask views, which may have
-    injected arguments; `location` gives the path of a listing for the Location of a 409; `problems` adds domain errors to the
-    table; `guard` says who may do what, by default everybody everything; `body_limit` is in bytes; `threads` is how many handlers run
-    at a time; `consistency` names the operations that wait for what was written.
+    injected arguments; `pages` makes the ASGI handlers of GET and HEAD by path template, as in `/images/{name}`; `location` gives the
+    path of a listing for the Location of a 409; `problems` adds domain errors to the table; `guard` says who may do what, by default
+    everybody everything; `body_limit` is in bytes; `threads` is how many handlers run at a time; `consistency` names the operations
+    that wait for what was written.
     Raises connexion's InvalidSpecification, ResolverError or ValueError for a document that is broken, an operation that has
     no method or does not fit it, or a schema that cannot be compiled: a service that cannot work does not start.
     """
@@ -113,9 +115,10 @@ def create_app(
         routes.add(method, path, target)
     health = Health(name, version or str(specification["info"]["version"]), checks)
     add_pages(routes, health, MetricsPage(metrics, gauges))
-    pages: dict[str, ASGIApp] = {"/problems/{name}": problem_page, "/": front_page(name, specification)}
-    pages |= documents(specification, shown(specification.raw))
-    for path, page in pages.items():
+    fixed: dict[str, ASGIApp] = {"/problems/{name}": problem_page, "/": front_page(name, specification)}
+    fixed |= documents(specification, shown(specification.raw))
+    fixed |= {path: made(injector) for path, made in (pages or {}).items()}
+    for path, page in fixed.items():
         routes.add("GET", path, page)
     ui = SwaggerUI(specification)
 

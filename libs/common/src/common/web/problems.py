@@ -54,6 +54,7 @@ KINDS: Mapping[str, Kind] = {
     "method-not-allowed": Kind(405, "Not at this path", "The path exists, but not with this method; `Allow` lists those it has."),
     "timeout": Kind(408, "The request took too long to arrive", "The body did not arrive in time; send it again."),
     "conflict": Kind(409, "It exists already", "Another listing has the value that `field` names; `Location` leads to it."),
+    "gone": Kind(410, "It will never be here", "What was to be here could not be had; `reason` says why."),
     "stale": Kind(
         412, "It has changed since you read it", "Read it again, apply your change, and send the new `ETag` in `If-Match`."
     ),
