@@ -28,7 +28,7 @@ _SEARCHES = (
         "rooms",
         {"near": "52.5219,13.4132", "radius": "5000", "sort": "distance", "limit": "3"},
     ),
-    ("Rooms with a piano: found by what is in them", "rooms", {"q": "piano", "limit": "3"}),
+    ("Rooms with an upright piano: found by what is in them", "rooms", {"q": "upright piano", "limit": "3"}),
     (
         "Things in Berlin, the lowest price first, with a facet",
         "items",

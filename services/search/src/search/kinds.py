@@ -15,6 +15,7 @@ class Column(StrEnum):
     """What an engine keeps in one column of a field."""
 
     KEYWORD = "keyword"
+    ID = "id"
     INTEGER = "integer"
     FLOAT = "float"
     FLAG = "flag"
@@ -26,6 +27,7 @@ class Type(StrEnum):
     NAME = "name"  # a proper name, filtered without case and accents, counted in its most frequent spelling
     KEY = "key"  # the same, never counted
     VALUE = "value"  # a text that is what it is
+    ID = "id"  # of another listing; never counted
     PRICE = "price"  # an amount of money that has a histogram
     AMOUNT = "amount"  # from 0
     MOMENT = "moment"
@@ -38,6 +40,7 @@ COLUMNS: Mapping[Type, Mapping[str, Column]] = {
     Type.NAME: {"": Column.KEYWORD, "_key": Column.KEYWORD},
     Type.KEY: {"_key": Column.KEYWORD},
     Type.VALUE: {"": Column.KEYWORD},
+    Type.ID: {"": Column.ID},
     Type.PRICE: {"": Column.INTEGER, "_bucket": Column.INTEGER},
     Type.AMOUNT: {"": Column.INTEGER},
     Type.MOMENT: {"": Column.INTEGER},  # microseconds since 1970
@@ -161,7 +164,7 @@ ITEMS = Kind(
         "condition": Type.VALUE,
         "currency": Type.VALUE,
         "city": Type.NAME,
-        "room_id": Type.VALUE,
+        "room_id": Type.ID,
         "price": Type.PRICE,
         "created_at": Type.MOMENT,
     },

@@ -77,7 +77,7 @@ class Index(ABC):
 
     @abstractmethod
     def holders(self, words: tuple[Word, ...], field: str, limit: int) -> Sequence[str]:
-        """The values of `field`, one of Type.VALUE, among the visible listings that answer all words: so many, in the order of the best
+        """The values of `field`, one of Type.ID, among the visible listings that answer all words: so many, in the order of the best
         score of a listing that has them, then of the values. The same in every adapter.
         """
 

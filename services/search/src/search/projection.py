@@ -68,6 +68,8 @@ def _columns(name: str, type: Type, value: Any) -> dict[str, Value]:
             return {name: microseconds(datetime.fromisoformat(value))}
         case Type.NUMBER:
             return {name: float(value)}
+        case Type.ID:
+            return {name: str(UUID(value))}
         case Type.VALUE | Type.FLAG:
             return {name: value}
 

@@ -17,7 +17,13 @@ _WORDS = {
 _KEYWORD = {"type": "keyword"}
 _LONG = {"type": "long"}
 _FLAG = {"type": "boolean"}
-_TYPES = {Column.KEYWORD: _KEYWORD, Column.INTEGER: _LONG, Column.FLOAT: {"type": "double"}, Column.FLAG: _FLAG}
+_TYPES = {
+    Column.KEYWORD: _KEYWORD,
+    Column.ID: _KEYWORD,
+    Column.INTEGER: _LONG,
+    Column.FLOAT: {"type": "double"},
+    Column.FLAG: _FLAG,
+}
 
 # Replicas stay the cluster's affair (auto_expand_replicas); an explicit refresh interval keeps an idle index from hiding new documents.
 SETTINGS: dict[str, Any] = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "200ms"}

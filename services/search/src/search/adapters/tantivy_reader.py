@@ -100,10 +100,10 @@ class Reader:
     def _held(self, query: domain.Query, field: str) -> Iterator[tuple[str, float, DocAddress]]:
         """The value of `field`, score and place of each match that has one."""
         hits = self.searcher.search(self.ask.matches(query), limit=max(self.searcher.num_docs, 1), count=False).hits
-        values = self.searcher.fast_field_values(field, [address for _, address in hits])
-        for value, (score, address) in zip(values, hits, strict=True):
-            if value is not None:
-                yield str(value), float(score), address
+        numbers = self._ids([address for _, address in hits], field)
+        for number, (score, address) in zip(numbers, hits, strict=True):
+            if number:
+                yield str(UUID(int=number)), float(score), address
 
     def _distances(self, query: domain.Query) -> Mapping[int, float]:
         """How far every cell in the box around the query's circle is from its centre; there are no geo types."""
@@ -168,8 +168,9 @@ class Reader:
         ids = self._ids([address for _, address in hits])
         return [(key, id, address) for (key, address), id in zip(hits, ids, strict=True)]
 
-    def _ids(self, addresses: list[DocAddress]) -> Iterable[int]:
-        columns = (self.searcher.fast_field_values(name, addresses) for name in ("id_high", "id_low"))
+    def _ids(self, addresses: list[DocAddress], field: str = "id") -> Iterable[int]:
+        """Those in this field, as numbers; 0 where there is none."""
+        columns = (self.searcher.fast_field_values(f"{field}_{half}", addresses) for half in ("high", "low"))
         return [int(high or 0) << 64 | int(low or 0) for high, low in zip(*columns, strict=True)]
 
 

@@ -20,9 +20,7 @@ def build_schema(kind: Kind) -> Schema:
     builder.add_integer_field("progress_as_of", stored=True)
     builder.add_bytes_field("source", stored=True)
     builder.add_integer_field("version", fast=True)
-    # The id once more as two numbers: columns of text are slow to read for many documents.
-    builder.add_unsigned_field("id_high", fast=True)
-    builder.add_unsigned_field("id_low", fast=True)
+    _add_number(builder, "id")
     builder.add_unsigned_field("cell", indexed=True, fast=True)
     for name in ("deleted", "visible", *kind.columns(Column.FLAG)):
         builder.add_boolean_field(name, indexed=True)
@@ -30,6 +28,9 @@ def build_schema(kind: Kind) -> Schema:
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="basic")
     for name in kind.columns(Column.KEYWORD):
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic", fast=True)
+    for name in kind.columns(Column.ID):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+        _add_number(builder, name)
     for name in kind.columns(Column.INTEGER):
         builder.add_integer_field(name, indexed=True, fast=True)
     for name in kind.columns(Column.FLOAT):
@@ -37,13 +38,23 @@ def build_schema(kind: Kind) -> Schema:
     return builder.build()
 
 
+def _add_number(builder: SchemaBuilder, name: str) -> None:
+    """An id once more as two numbers: columns of text cannot be read for many documents at once."""
+    builder.add_unsigned_field(f"{name}_high", fast=True)
+    builder.add_unsigned_field(f"{name}_low", fast=True)
+
+
+def _put_number(written: tantivy.Document, name: str, id: str) -> None:
+    number = UUID(id).int
+    written.add_unsigned(f"{name}_high", number >> 64)
+    written.add_unsigned(f"{name}_low", number & (2**64 - 1))
+
+
 def stored(kind: Kind, document: Document, fields: Fields | None) -> tantivy.Document:
     """`document` as it is written; without `fields` it is found by its id alone."""
-    number = UUID(document.id).int
     written = tantivy.Document()
     written.add_text("id", document.id)
-    written.add_unsigned("id_high", number >> 64)
-    written.add_unsigned("id_low", number & (2**64 - 1))
+    _put_number(written, "id", document.id)
     written.add_integer("version", document.version)
     written.add_boolean("deleted", document.deleted)
     written.add_boolean("visible", fields is not None)
@@ -57,6 +68,7 @@ def stored(kind: Kind, document: Document, fields: Fields | None) -> tantivy.Doc
         written.add_text(name, text)
     add: dict[Column, Any] = {
         Column.KEYWORD: written.add_text,
+        Column.ID: written.add_text,
         Column.INTEGER: written.add_integer,
         Column.FLOAT: written.add_float,
         Column.FLAG: written.add_boolean,
@@ -65,6 +77,9 @@ def stored(kind: Kind, document: Document, fields: Fields | None) -> tantivy.Doc
         for name in kind.columns(column):
             if name in fields.columns:
                 put(name, fields.columns[name])
+    for name in kind.columns(Column.ID):
+        if name in fields.columns:
+            _put_number(written, name, str(fields.columns[name]))
     return written
 
 
