@@ -56,7 +56,10 @@ def restored(
     events: Sequence[Mapping[str, Any]],
     beside: Sequence[Sequence[Beside]],
 ) -> list[Restored]:
-    """Writes what can be, each with its event and what stands `beside` it. Raises IntegrityError where a url was taken meanwhile: then all of it is to be undone."""
+    """Writes what can be, each with its event and what stands `beside` it.
+
+    Raises IntegrityError where a url was taken meanwhile: then all of it is to be undone.
+    """
     listings = tables.listings
     hashes = [url_hash(url) for each in kept if (url := url_of(each)) is not None]
     wanted = or_(listings.c.id.in_([each.id for each in kept]), listings.c.url_hash.in_(hashes))
