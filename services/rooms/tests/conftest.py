@@ -62,7 +62,7 @@ def largest(sign: int) -> dict[str, Any]:
         "coordinates": {"lat": 90 * sign, "lon": 180 * sign},
         "property_size": 10**6,
         "currency": "XXX",
-        "area": {**{name: WIDE * 200 for name in ("id", "name", "city", "country")}, "coordinates": there},
+        "area": {**dict.fromkeys(("id", "name", "city", "country"), WIDE * 200), "coordinates": there},
         "furnished": False,
     }
 

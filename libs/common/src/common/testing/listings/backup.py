@@ -102,20 +102,6 @@ class TestBackup(Exported):
         assert run("import", "-", stdin=out, DATABASE_URL=url)[0] == 0
         assert other.exported() == filled.exported() == read(tested, out)
 
-    def test_without_an_url_they_come_back_as_they_were(
-        self, run: Run, serve: Serve, tested: Tested, listing: Make, elsewhere: str, file: Path, tmp_path: Path
-    ) -> None:
-        if tested.url_required:
-            pytest.skip(f"every one of the {tested.kind.plural} has a url")
-        api, other = serve(f"sqlite:///{tmp_path}/one.db"), serve(elsewhere)
-        made = [api.create(listing(url=None)) for _ in range(3)]
-        api.client.delete(api.at(made[0])).raise_for_status()
-        assert run("export", file, "--url", api.client.base_url)[0] == 0
-        for _ in range(2):
-            assert run("import", file, DATABASE_URL=elsewhere)[0] == 0
-        assert other.exported() == api.exported()
-        assert other.listed() == made[1:]
-
     def test_what_cannot_be_restored_is_kept_with_its_reason_and_the_rest_goes_on(
         self, run: Run, serve: Serve, tested: Tested, filled: Api, listing: Make, file: Path, tmp_path: Path
     ) -> None:

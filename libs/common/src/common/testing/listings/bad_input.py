@@ -310,7 +310,7 @@ class TestBadAddresses(ServedAfterwards):
         made = shared.create(listing())
         assert shared.client.get(f"{shared.path}/{made['id'].upper()}").json() == made
 
-    @pytest.mark.parametrize("key", ["", "x" * 256, " "])
+    @pytest.mark.parametrize("key", ["", "x" * 256])
     def test_an_idempotency_key_that_is_none_is_refused(self, shared: Api, listing: Make, key: str) -> None:
         answer = shared.client.post(shared.path, json=listing(), headers={"Idempotency-Key": key})
         (error,) = refused(answer, "Idempotency-Key")["errors"]

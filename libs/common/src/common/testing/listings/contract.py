@@ -231,28 +231,6 @@ class TestRepository:
         shelf.listings.remove(gone, LATER)
         assert shelf.listings.summary() == Summary(living=1, tombstones=1, versions=4)
 
-    def test_any_number_may_be_without_an_url(self, shelf: Shelf, tested: Tested, a_listing: MakeListing) -> None:
-        if tested.url_required:
-            pytest.skip(f"every one of the {tested.kind.plural} has a url")
-        one, other = a_listing(url=None), a_listing(url=None)
-        shelf.listings.add(one)
-        assert shelf.listings.store([other], []) == [True]
-        assert shelf.listings.list({}, None, 10) == [one, other]
-        shelf.listings.put(moved(one, url="https://a.example/late"))
-        shelf.listings.put(moved(shelf.listings.get(one.id), url=None))
-        shelf.listings.add(heir := a_listing(url="https://a.example/late"))
-        assert shelf.listings.restore([kept(replace(other, version=5)), kept(a_listing(url=None))]) == [Restored("restored")] * 2
-        assert shelf.listings.by_urls(["https://a.example/late"]) == {"https://a.example/late": heir}
-        assert [(what, sequence) for what, _, sequence in shelf.events()] == [
-            ("Created", 1),
-            ("Created", 1),
-            ("Updated", 2),
-            ("Updated", 3),
-            ("Created", 1),
-            ("Updated", 5),
-            ("Created", 1),
-        ]
-
 
 class TestKept:
     """What is kept, read out and put back."""

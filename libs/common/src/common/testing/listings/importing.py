@@ -90,16 +90,6 @@ class TestImport:
         (second,) = api.imported([given])
         assert (second["outcome"], second["id"] != first["id"]) == ("created", True)
 
-    def test_without_an_url_each_line_is_a_new_listing(self, api: Api, tested: Tested, listing: Make) -> None:
-        if tested.url_required:
-            pytest.skip(f"every one of the {tested.kind.plural} has a url")
-        bare = {name: value for name, value in listing().items() if name != "url"}
-        outcomes = api.imported([bare, bare, bare | {"url": None}]) + api.imported([bare])
-        assert [each["outcome"] for each in outcomes] == ["created"] * 4
-        assert [each["id"] for each in api.listed()] == [each["id"] for each in outcomes]
-        # What was read and is sent again is no other: ids do not tell listings of an import apart.
-        assert [each["outcome"] for each in api.imported(api.listed())] == ["created"] * 4
-
     def test_many_who_import_the_same_file_make_one_listing_per_url(self, api: Api, listings: list[Body]) -> None:
         body = lines([*listings[:600], *listings[:100]])
         with ThreadPoolExecutor(4) as pool:

@@ -15,7 +15,7 @@ from common.listings.memory import MemoryListings
 from common.listings.ports import Clock, KeyReused, Locator, Once, Overtaken, Repeated
 from common.listings.use_cases import RETRIES, Import, Imported, Publish, Revise, Withdraw
 from common.security.principal import LOCAL
-from common.testing.listings.tested import NOW, SHOWING, Body, Make, Tested
+from common.testing.listings.tested import NOW, SHOWING, Body, Tested
 
 URL = "https://a.example/1"
 
@@ -279,12 +279,3 @@ class TestImports(Housed):
 
     def test_nothing_imports_nothing(self, house: House) -> None:
         assert house.load() == []
-
-    def test_without_an_url_each_line_is_a_new_listing(self, house: House, tested: Tested, listing: Make) -> None:
-        if tested.url_required:
-            pytest.skip(f"every one of the {tested.kind.plural} has a url")
-        bare = {name: value for name, value in listing().items() if name != "url"}
-        house.listings.rivals.append(lambda: None)
-        outcomes = house.load(bare, bare, listing()) + house.load(bare)
-        assert [outcome for outcome, _ in outcomes] == ["created"] * 4
-        assert len({id for _, id in outcomes}) == 4
