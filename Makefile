@@ -14,8 +14,12 @@ help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
-run: .venv/.run ## start every service on its embedded backends (DATA_DIR, ROOMS_PORT, ITEMS_PORT, SEARCH_PORT)
+run: .venv/.run ## start every service on its embedded backends (DATA_DIR, ROOMS_PORT, ITEMS_PORT, SEARCH_PORT); ISSUER=1: writes want a token
 	@.venv/bin/python tools/run.py
+
+.PHONY: token
+token: .venv/.run ## print a token for SUBJECT (developer) with SCOPES ("rooms:write items:write"); needed after `make run ISSUER=1`
+	@SUBJECT='$(subst ','\'',$(SUBJECT))' SCOPES='$(subst ','\'',$(SCOPES))' .venv/bin/python tools/issuer.py token
 
 .PHONY: demo
 demo: .venv/.run ## import the sample listings into the running stack and show three searches
@@ -58,7 +62,7 @@ chaos: .venv/.chaos ## kill, stop and repeat at random: `make chaos SECONDS=60 S
 	@.venv/bin/python tools/chaos.py --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(if $(REAL),--real $(REAL))
 
 .PHONY: servers
-servers: .venv/.made ## start real PostgreSQL, RabbitMQ and Elasticsearch for the tests, without containers
+servers: .venv/.made ## start real PostgreSQL, RabbitMQ, Elasticsearch and S3 for the tests, without containers
 	@.venv/bin/python tools/servers.py start
 
 .PHONY: servers-stop

@@ -30,7 +30,8 @@ from search.adapters.elasticsearch_client import connect
 from search.adapters.elasticsearch_mapping import source, template
 from search.bootstrap import configure, open_generations
 from search.config import Config
-from search.ports import Exports
+from search.kinds import KINDS, ROOMS
+from search.ports import Corpora
 from search.projection import Fields, project
 
 PORTION = 5000
@@ -58,7 +59,7 @@ def main() -> None:
             with served(environ):
                 fill(f"http://127.0.0.1:{environ['ROOMS_PORT']}", arguments.rooms)
                 began = time.perf_counter()
-                subprocess.run([sys.executable, "-m", "search", "rebuild"], env=environ, check=True, stderr=subprocess.DEVNULL)
+                subprocess.run([sys.executable, "-m", "search", "rebuild", "rooms"], env=environ, check=True, stderr=subprocess.DEVNULL)
                 rebuilt = arguments.rooms / (time.perf_counter() - began)
                 bulk = arguments.rooms / bulked(load(Config, environ), prefix)
         finally:
@@ -102,12 +103,12 @@ def fill(url: str, count: int) -> None:
 def bulked(config: Config, prefix: str) -> float:
     """Seconds for the same documents, which are read beforehand."""
     client, _ = connect(config.index_url, "")
-    client.indices.put_index_template(name=f"{prefix}bulk", **template(f"{prefix}bulk"))
+    client.indices.put_index_template(name=f"{prefix}bulk", **template(ROOMS, f"{prefix}bulk"))
     client.indices.create(index=f"{prefix}bulk-g1")
     actions = []
-    for document in Injector([configure(config)]).get(Exports)():
-        fields = project(document)
-        written = source(document, fields if isinstance(fields, Fields) else None)
+    for document in Injector([configure(config)]).get(Corpora)["rooms"].exports():
+        fields = project(ROOMS, document)
+        written = source(ROOMS, document, fields if isinstance(fields, Fields) else None)
         actions.append({"_index": f"{prefix}bulk-g1", "_id": document.id, "_source": written})
     began = time.perf_counter()
     helpers.bulk(client, actions, chunk_size=1000)
@@ -116,10 +117,11 @@ def bulked(config: Config, prefix: str) -> float:
 
 def swept(config: Config) -> None:
     client, prefix = connect(config.index_url, "")
-    for each in open_generations(config).all():
-        client.indices.delete(index=f"{prefix}{each.name}")
+    for kind in KINDS.values():
+        for each in open_generations(config, kind).all():
+            client.indices.delete(index=f"{prefix}{kind.generation(each.number)}")
     client.indices.delete(index=f"{prefix}bulk-g1", ignore_unavailable=True)
-    for name in ("rooms", "bulk"):
+    for name in (*KINDS, "bulk"):
         try:
             client.indices.delete_index_template(name=f"{prefix}{name}")
         except elasticsearch.NotFoundError:

@@ -52,7 +52,7 @@ def start(service: Service, values: Mapping[str, str], data: Path) -> Child:
         raise StackError(f"{short(log)} cannot be written: {error.strerror}") from None
     with output:
         process = subprocess.Popen(
-            [sys.executable, "-m", service.name, "all"],
+            service.command,
             env=dict(values),
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -12,14 +12,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from stack import REPOSITORY, SERVICES, StackError, data_dir, environment
+from stack import ISSUER, REPOSITORY, SERVICES, StackError, data_dir, environment
 
 #: Beside the databases: what SQLite keeps there, and the locks of the broker's clients.
-_FILE = re.compile(r"(rooms|items|broker)\.db(-wal|-shm|-journal)?|broker\.db-(holder-[0-9a-f]{32}|hold-search\.rebuild)")
-_LOG = re.compile(rf"({'|'.join(service.name for service in SERVICES)})\.log(\.1)?")
-#: One folder of the index for each generation; beside them, which one is live, and locks.
+_FILE = re.compile(
+    r"(rooms|items|broker)\.db(-wal|-shm|-journal)?|broker\.db-(holder-[0-9a-f]{32}|hold-search\.rebuild)|issuer\.json"
+)
+_LOG = re.compile(rf"({'|'.join(service.name for service in (ISSUER, *SERVICES))})\.log(\.1)?")
+#: One folder of an index for each generation; beside them, which one is live, and locks. Those of items are in a folder of their own.
 _GENERATION = re.compile(r"(rooms|items)-g\d+(\.removed)?")
 _INDEX = re.compile(r"live|live\.next|indexer\.lock|writing\.lock")
+#: Folders of copies of images.
+_COPIES = re.compile(r"[0-9a-f]{2}")
 
 
 def main() -> int:
@@ -56,7 +60,7 @@ def _reset(data: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        for folder in (data / "index", data / "logs"):
+        for folder in (data / "index/items", data / "index", data / "logs", data / "images"):
             if folder.is_dir() and not folder.is_symlink():
                 _remove_if_empty(folder)
         lock.unlink()
@@ -84,8 +88,11 @@ def _made_by_atrium(data: Path) -> Iterator[Path]:
         (data / "logs", _LOG, False),
         (data / "index", _GENERATION, True),
         (data / "index", _INDEX, False),
+        (data / "index/items", _GENERATION, True),
+        (data / "index/items", _INDEX, False),
+        (data / "images", _COPIES, True),
     ):
-        if folder.is_dir() and (folder == data or not folder.is_symlink()):
+        if folder.is_dir() and not any(each.is_symlink() for each in (folder, *folder.parents) if data in each.parents):
             for path in folder.iterdir():
                 if name.fullmatch(path.name) and not path.is_symlink() and (path.is_dir() if is_folder else path.is_file()):
                     yield path

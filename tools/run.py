@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from children import Child, Stop, last_line, short, start, stop_all, watch
-from stack import SERVICES, Service, StackError, address, data_dir, environment, is_ready, url
+from stack import SERVICES, Service, StackError, address, data_dir, environment, is_ready, running, url
 
 _READY_WITHIN = 90.0  # seconds; a first start on a slow machine builds its table of cities
 
@@ -61,7 +61,7 @@ def _alone(data: Path) -> Iterator[None]:
 
 def _check_ports(values: Mapping[str, str]) -> None:
     wanted: dict[tuple[str, int], Service] = {}
-    for service in SERVICES:
+    for service in running(values):
         where = address(service, values)
         if where in wanted:
             both = f"{service.name.upper()}_PORT and {wanted[where].name.upper()}_PORT"
@@ -108,7 +108,7 @@ def _say(text: str) -> None:
 def _run(values: Mapping[str, str], data: Path, stop: Stop) -> int:
     children: list[Child] = []
     try:
-        for service in SERVICES:
+        for service in running(values):
             _say(f"starting {service.name} …")
             children.append(start(service, values, data))
         _say("waiting until they are ready …")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Real PostgreSQL, RabbitMQ and Elasticsearch for the tests, without containers: private instances on free ports.
+"""Real PostgreSQL, RabbitMQ, Elasticsearch and S3 for the tests, without containers: private instances on free ports.
 
 Standard library only, for any Python from 3.11 on. Data is kept until `stop --clean`; a start on old data is quick.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from signal import Signals
 from typing import Protocol
 
-from backing import debian, elasticsearch, java_avro, postgresql, process, rabbitmq
+from backing import debian, elasticsearch, java_avro, postgresql, process, rabbitmq, s3
 from backing.place import CannotStart, Place, find, remove
 
 
@@ -33,7 +33,7 @@ class Server:
     stop_signal: Signals
 
 
-SERVERS = {module.NAME: Server(module.start, module.exports, module.STOP) for module in (postgresql, rabbitmq, elasticsearch)}
+SERVERS = {module.NAME: Server(module.start, module.exports, module.STOP) for module in (postgresql, rabbitmq, elasticsearch, s3)}
 
 
 def main(arguments: list[str] | None = None) -> int:

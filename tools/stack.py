@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -24,6 +25,14 @@ class Service:
     default_port: int
     migrates: bool
     pages: tuple[tuple[str, str], ...]
+    script: str = ""  # of tools/, where it is no package
+
+    @property
+    def command(self) -> list[str]:
+        """What runs all of it."""
+        if self.script:
+            return [sys.executable, str(Path(__file__).parent / self.script), "serve"]
+        return [sys.executable, "-m", self.name, "all"]
 
 
 SERVICES = (
@@ -31,6 +40,15 @@ SERVICES = (
     Service("items", 8002, True, (("API", "/v1.0/items"), ("try it", "/v1.0/ui/"))),
     Service("search", 8003, False, (("API", "/v1.0/search/rooms"), ("try it", "/v1.0/ui/"))),
 )
+
+#: Gives tokens to whoever asks. Runs with the others where ISSUER is set, which then want one for each write.
+ISSUER = Service("issuer", 8009, False, (("about", "/.well-known/oauth-authorization-server"),), "issuer.py")
+AUDIENCE = "atrium"
+
+
+def running(values: Mapping[str, str]) -> tuple[Service, ...]:
+    """What `make run` starts."""
+    return (ISSUER, *SERVICES) if _wants_issuer(values) else SERVICES
 
 
 def chosen() -> Service:
@@ -47,7 +65,27 @@ def environment() -> dict[str, str]:
     path = REPOSITORY / ".env"
     values = {**_parse(path), **os.environ}
     values["DATA_DIR"] = str(data_dir(values))
-    return values
+    return _issued(values) if _wants_issuer(values) else values
+
+
+def _wants_issuer(values: Mapping[str, str]) -> bool:
+    return values.get("ISSUER", "").lower() not in ("", "0", "false", "no", "off")
+
+
+def _issued(values: dict[str, str]) -> dict[str, str]:
+    """With the settings that make services trust the development issuer, and let it tell them from strangers."""
+    issuer = url(ISSUER, values)
+    told = {
+        "OAUTH_ISSUER": issuer,
+        "OAUTH_AUDIENCE": AUDIENCE,
+        "OAUTH_JWKS": f"{issuer}/jwks",
+        "OAUTH_TOKEN_URL": f"{issuer}/token",
+        "OAUTH_CLIENT_ID": "atrium",
+        "OAUTH_CLIENT_SECRET": "development",
+    }
+    if values.get("OAUTH_ISSUER", issuer) not in ("", issuer):
+        raise StackError(f"ISSUER is set, and so is OAUTH_ISSUER, to {values['OAUTH_ISSUER']}: services trust one issuer")
+    return {**values, **told}
 
 
 def data_dir(values: Mapping[str, str]) -> Path:

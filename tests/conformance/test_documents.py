@@ -19,6 +19,7 @@ from schemathesis.core.transport import Response
 from schemathesis.engine import events, from_schema
 from schemathesis.transport.serialization import Binary
 
+import items.domain
 import rooms.bootstrap
 import rooms.config
 import search.bootstrap
@@ -30,9 +31,9 @@ from common.web.serve import running
 from rooms.adapters.places import OfflineAreas
 from rooms.domain import Listing, Room
 from search.domain import Applied, Document
-from search.ports import Index
+from search.ports import Corpora
 
-SAMPLES = Path(__file__).parents[2] / "samples" / "rooms.ndjson"
+SAMPLES, ITEM_SAMPLES = (Path(__file__).parents[2] / "samples" / f"{kind}.ndjson" for kind in ("rooms", "items"))
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 #: Examples per operation and phase: what the time allows, as many bugs show within a few.
 EXAMPLES = 10
@@ -80,6 +81,14 @@ BEYOND_THE_DOCUMENT = {
         r"Atrium-Consistency": r"must be a list of",
     },
     "/search/rooms/{room_id}": {r"Atrium-Consistency": r"must be a list of"},
+    "/search/items": {
+        r"price_min": r"must not be greater than",
+        r"radius|sort": r"(distance )?needs near",
+        r"near|bbox": r"must be l(at|on_min),|there is no latitude|there is no longitude|southern edge",
+        r"cursor": r"is not a cursor|was given out for another search",
+        r"Atrium-Consistency": r"must be a list of",
+    },
+    "/search/items/{item_id}": {r"Atrium-Consistency": r"must be a list of"},
 }
 
 #: Operation → check → why it does not apply.
@@ -110,15 +119,21 @@ def rooms_api(directory: Path) -> Iterator[str]:
 
 @contextmanager
 def search_api(directory: Path) -> Iterator[str]:
-    """With the samples in its index."""
+    """With the samples in its indices, some of the items in rooms."""
     app = search.bootstrap.http(load(search.config.Config, {"DATA_DIR": str(directory)}))
-    index = app.injector.get(Index)
-    index.ensure(writing=True)
-    documents = [indexed(orjson.loads(line)) for line in SAMPLES.read_bytes().splitlines()]
-    assert set(index.apply(documents)) == {Applied()}
+    corpora = app.injector.get(Corpora)
+    corpora["rooms"].index.ensure(writing=True)
+    corpora["items"].index.ensure(writing=True)
+    housing = [indexed(orjson.loads(line)) for line in SAMPLES.read_bytes().splitlines()]
+    assert set(corpora["rooms"].index.apply(housing)) == {Applied()}
+    listings = [orjson.loads(line) for line in ITEM_SAMPLES.read_bytes().splitlines()]
+    things = [
+        indexed_item(each, room) for each, room in zip(listings, [None, *housing[1:40]] + len(listings) * [None], strict=False)
+    ]
+    assert set(corpora["items"].index.apply(things)) == {Applied()}
     with running(app) as server:
         yield server.url
-    index.close()
+    corpora.close()
 
 
 def indexed(listing: dict[str, Any]) -> Document:
@@ -127,7 +142,17 @@ def indexed(listing: dict[str, Any]) -> Document:
     id = str(uuid.uuid5(uuid.NAMESPACE_URL, given.url))
     room = Room(id=id, version=1, given=given, located=located, created_at=NOW, updated_at=NOW)
     shown = orjson.loads(orjson.dumps(Showing("http://images.example")(room), option=orjson.OPT_UTC_Z))
-    return Document(id=room.id, version=1, room=shown, trace_id="", request_id="", indexed_at="2026-01-02T00:00:00Z")
+    return Document(id=room.id, version=1, listing=shown, trace_id="", request_id="", indexed_at="2026-01-02T00:00:00Z")
+
+
+def indexed_item(listing: dict[str, Any], room: Document | None) -> Document:
+    given = items.domain.Listing.parse(listing)
+    place = None if room is None else items.domain.Place.of(room.listing or {})
+    id = str(uuid.uuid5(uuid.NAMESPACE_URL, str(given.url)))
+    item = items.domain.Item(id=id, version=1, given=given, located=place, created_at=NOW, updated_at=NOW)
+    shown = orjson.loads(orjson.dumps(Showing("http://images.example")(item), option=orjson.OPT_UTC_Z))
+    shown["room_id"] = None if room is None else room.id
+    return Document(id=id, version=1, listing=shown, trace_id="", request_id="", indexed_at="2026-01-02T00:00:00Z")
 
 
 def test_each_example_of_a_search_finds_samples(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,10 +32,13 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
 @pytest.mark.e2e
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # it starts a whole system five times
-def test_the_tour_shows_what_it_says(shell: list[str], system: System, tmp_path: Path) -> None:
+def test_the_tour_shows_what_it_says(shell: list[str], whole: System, tmp_path: Path) -> None:
+    system = whole
     addresses = {
         "http://127.0.0.1:8001": str(system.rooms.base_url).rstrip("/"),
+        "http://127.0.0.1:8002": str(system.items.base_url).rstrip("/"),
         "http://127.0.0.1:8003": str(system.search.base_url).rstrip("/"),
+        "make -s token": f"{sys.executable} {REPOSITORY / 'tools' / 'issuer.py'} token",  # in the environment that make makes
     }
     started, *rest = TOUR
     assert started.code == "make run\n"

@@ -17,12 +17,14 @@ from common.config import load
 from common.messaging.connect import connect
 from common.messaging.port import Broker, Message
 from common.messaging.topology import SEARCH_ROOMS
+from common.testing.samples import a_room
 from common.testing.system import System
 from common.testing.waiting import eventually
-from search.adapters.backlog import queue_of
+from search.adapters.backlog import beside
 from search.bootstrap import open_generations
 from search.config import Config
 from search.domain import Document
+from search.kinds import ROOMS
 from search.ports import Generations
 from search.rebuild import Step
 
@@ -34,6 +36,7 @@ from injector import Injector
 from common.config import load
 from search import bootstrap
 from search.config import Config
+from search.kinds import ROOMS
 
 def tell(step, done, total):
     if step.name == sys.argv[2]:
@@ -42,7 +45,7 @@ def tell(step, done, total):
 
 config = load(Config, os.environ)
 injector = Injector([bootstrap.configure(config)])
-with bootstrap.rebuilding(injector, config.batch, tell) as rebuild:
+with bootstrap.rebuilding(injector, ROOMS, config.batch, tell) as rebuild:
     rebuild.forward(keep=False)
 """
 
@@ -64,25 +67,13 @@ def ending(system: System, how: str, step: Step) -> "subprocess.Popen[bytes]":
 
 
 def generations(system: System) -> Generations:
-    return open_generations(load(Config, system.environ))
-
-
-def listing(**given: Any) -> dict[str, Any]:
-    return {
-        "name": "Bright attic",
-        "description": "Quiet.",
-        "price": 650,
-        "recurrency": "monthly",
-        "provider": "nestly",
-        "url": f"https://nestly.example/{uuid4()}",
-        "coordinates": {"lat": 52.4986, "lon": 13.4034},
-    } | given
+    return open_generations(load(Config, system.environ), ROOMS)
 
 
 def filled(system: System, count: int, walked: int | None = None) -> list[str]:
     """Imports so many rooms and waits until all are found; their ids. `walked` are of the provider that People walk, by default all."""
     chosen = count if walked is None else walked
-    lines = "".join(json.dumps(listing(provider="nestly" if number < chosen else "others")) + "\n" for number in range(count))
+    lines = "".join(json.dumps(a_room(provider="nestly" if number < chosen else "others")) + "\n" for number in range(count))
     headers = {"Content-Type": "application/x-ndjson"}
     answer = system.rooms.post("/v1.0/rooms/import", content=lines, headers=headers, timeout=300)
     ids = [json.loads(line)["id"] for line in answer.text.splitlines()]
@@ -106,7 +97,7 @@ class People:
         mine: list[str] = []
         written = 0
         while not self.stop.wait(0.01):
-            room = self.system.rooms.post("/v1.0/rooms", json=listing())
+            room = self.system.rooms.post("/v1.0/rooms", json=a_room())
             assert room.status_code == 201, room.text
             mine.append(room.json()["id"])
             self.versions[mine[-1]] = 1
@@ -172,7 +163,7 @@ def settled(system: System, those: People, ids: list[str]) -> None:
     for id, version in list(those.versions.items())[::10]:
         eventually(partial(_is_indexed, system, id, version))
     eventually(lambda: system.found(limit=1)["total"]["value"] == len(ids) + len(those.versions))
-    audit = search(system, "audit")
+    audit = search(system, "audit", "rooms")
     assert audit.returncode == 0, audit.stdout + audit.stderr
     broker = connect(system.environ["BROKER_URL"], "test")
     try:
@@ -180,7 +171,7 @@ def settled(system: System, those: People, ids: list[str]) -> None:
         assert broker.depth(SEARCH_ROOMS.dead) == 0
         numbers = [each.number for each in generations(system).all()]
         for number in range(1, max(numbers) + 2):
-            assert not _takes(broker, queue_of(number).name), f"the queue of generation {number} is left"
+            assert not _takes(broker, beside(SEARCH_ROOMS, number).name), f"the queue of generation {number} is left"
     finally:
         broker.close()
 
@@ -202,7 +193,7 @@ def test_a_rebuild_under_writes_is_seen_by_nobody_and_neither_is_the_way_back(sy
     ids = filled(system, 300)
     with people(system) as those:
         for arguments, live in ((), 2), (("--keep",), 3), (("--rollback", "--keep"), 2), ((), 3):
-            done = search(system, "rebuild", *arguments)
+            done = search(system, "rebuild", "rooms", *arguments)
             assert done.returncode == 0, done.stdout + done.stderr
             assert f"rooms-g{live} is live" in done.stderr
     assert [(each.number, each.live) for each in generations(system).all()] == [(3, True)]
@@ -216,7 +207,7 @@ def test_a_rebuild_under_writes_is_seen_by_nobody_and_neither_is_the_way_back(sy
 def test_fifty_thousand_rooms_are_rebuilt_under_writes(system):
     ids = filled(system, 50_000, walked=500)
     with people(system) as those:
-        done = search(system, "rebuild")
+        done = search(system, "rebuild", "rooms")
         assert done.returncode == 0, done.stdout + done.stderr
     assert "rooms-g2 is live" in done.stderr
     settled(system, those, ids)
@@ -229,7 +220,7 @@ def test_a_rebuild_that_is_killed_at_any_step_harms_nobody_and_can_be_run_again(
             killed = ending(system, "die", step)
             assert killed.communicate(timeout=60)[0].decode().strip() == step.name
             assert killed.returncode == -9, step
-        done = search(system, "rebuild")
+        done = search(system, "rebuild", "rooms")
         assert done.returncode == 0, done.stdout + done.stderr
     assert [each.live for each in generations(system).all()] == [True]
     settled(system, those, ids)
@@ -242,19 +233,19 @@ def test_two_rebuilds_at_a_time_are_refused_until_the_first_has_died(system):
         assert first.stdout is not None
         assert first.stdout.readline() == b"LOAD\n"
         for arguments in ((), ("--rollback",)):
-            second = search(system, "rebuild", *arguments)
+            second = search(system, "rebuild", "rooms", *arguments)
             assert (second.returncode, second.stdout) == (2, "")
             assert second.stderr == "search: another process is at it already (search.rebuild)\n"
     finally:
         first.kill()
         first.communicate()
-    assert eventually(lambda: search(system, "rebuild").returncode == 0)
+    assert eventually(lambda: search(system, "rebuild", "rooms").returncode == 0)
 
 
 def test_a_rebuild_told_to_end_leaves_nothing_behind(system):
     filled(system, 3)
     rebuild = subprocess.Popen(
-        [sys.executable, "-m", "search", "rebuild"],
+        [sys.executable, "-m", "search", "rebuild", "rooms"],
         env={**system.environ, "FORCE_COLOR": ""},
         stderr=subprocess.PIPE,
         text=True,
@@ -272,33 +263,33 @@ def test_a_rebuild_told_to_end_leaves_nothing_behind(system):
 
 def test_the_audit_tells_what_differs_and_repairs_what_it_can_beside_the_running_system(system):
     ids = filled(system, 5)
-    agreed = search(system, "audit")
+    agreed = search(system, "audit", "rooms")
     assert (agreed.returncode, agreed.stdout) == (0, "")
-    assert "5 compared: the index agrees with what is kept" in agreed.stderr
+    assert "rooms: 5 compared: the index agrees with what is kept" in agreed.stderr
 
     live = generations(system).open(1)
     shown = system.indexed(ids[0])
     assert shown is not None
-    phantom = Document(id=str(uuid4()), version=1, room={**shown["room"], "name": "Phantom"})
-    ahead = Document(id=ids[1], version=9, room={**shown["room"], "id": ids[1], "version": 9})
+    phantom = Document(id=str(uuid4()), version=1, listing={**shown["room"], "name": "Phantom"})
+    ahead = Document(id=ids[1], version=9, listing={**shown["room"], "id": ids[1], "version": 9})
     _applied(live, [phantom, ahead])
     live.close()
     eventually(lambda: system.found(q="phantom")["total"]["value"] == 1)
-    told = search(system, "audit", "--json")
+    told = search(system, "audit", "rooms", "--json")
     assert told.returncode == 1
     assert {(row["id"], row["kind"]) for row in map(json.loads, told.stdout.splitlines())} == {
         (phantom.id, "phantom"),
         (ids[1], "ahead"),
     }
-    table = search(system, "audit", "--repair")
+    table = search(system, "audit", "rooms", "--repair")
     assert table.returncode == 1
     assert "what is left takes a rebuild" in table.stderr
     rows = [line.split() for line in table.stdout.splitlines()]
     assert rows[0] == ["id", "difference", "kept", "indexed", "outcome"]
     assert sorted(row[:4] for row in rows[1:]) == sorted([[phantom.id, "phantom", "–", "1"], [ids[1], "ahead", "1", "9"]])
 
-    assert search(system, "rebuild").returncode == 0
-    assert search(system, "audit").returncode == 0
+    assert search(system, "rebuild", "rooms").returncode == 0
+    assert search(system, "audit", "rooms").returncode == 0
     assert system.found(q="phantom")["total"]["value"] == 0
 
 
@@ -309,8 +300,8 @@ def test_what_the_index_lost_is_repaired_beside_the_running_system(system):
     with gone.hold(gone.mark()):
         gone.swap(number)
     eventually(lambda: system.found()["total"]["value"] == 0)
-    assert search(system, "audit").returncode == 1
-    repaired = search(system, "audit", "--repair")
+    assert search(system, "audit", "rooms").returncode == 1
+    repaired = search(system, "audit", "rooms", "--repair")
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
     assert "5 mended" in repaired.stderr
     eventually(lambda: {hit["id"] for hit in system.found()["hits"]} == set(ids))
@@ -319,7 +310,7 @@ def test_what_the_index_lost_is_repaired_beside_the_running_system(system):
 def test_without_the_rooms_api_audit_and_rebuild_end_in_one_line_and_change_nothing(system):
     filled(system, 3)
     for command in "audit", "rebuild":
-        told = search(system, command, ROOMS_URL="http://127.0.0.1:1")
+        told = search(system, command, "rooms", ROOMS_URL="http://127.0.0.1:1")
         assert (told.returncode, told.stdout) == (2, "")
         assert told.stderr.splitlines()[-1].startswith("search: the rooms API at http://127.0.0.1:1")
     assert [(each.number, each.live) for each in generations(system).all()] == [(1, True)]

@@ -26,7 +26,7 @@ from common.testing.writers import Writers
 from search import bootstrap
 from search.config import Config
 from search.domain import Query
-from search.ports import Index
+from search.ports import Corpora, Index
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -42,12 +42,12 @@ def witnessed(broker: Broker) -> list[Message]:
 def filled(index_url: str, broker: Path, messages: Sequence[Message]) -> Iterator[Index]:
     """A fresh index after a fresh consumer has applied these; the last of them is not applied before the others."""
     injector = Injector([bootstrap.configure(load(Config, {"INDEX_URL": index_url, "BROKER_URL": f"sqlite:///{broker}"}))])
-    index = injector.get(Index)
+    index = injector.get(Corpora)["rooms"].index
     injector.get(Broker).declare(TOPOLOGY)
     assert all(injector.get(Broker).publisher().publish(ROOMS, messages, 10))
     last = str(messages[-1].headers["cloudEvents_subject"])
     try:
-        with in_background(bootstrap.Indexer(injector, batch=50).run):
+        with in_background(bootstrap.Indexer(injector, "rooms", batch=50).run):
             eventually(lambda: is_there(index, last))
             yield index
     finally:
@@ -69,7 +69,7 @@ def contents(index: Index, ids: Sequence[str]) -> dict[str, Any]:
     for id in ids:
         try:
             document = index.get(id)
-            rooms[id] = document.version, document.visible, document.room
+            rooms[id] = document.version, document.visible, document.listing
         except NotFound:
             rooms[id] = None
     return rooms

@@ -40,6 +40,8 @@ def missing() -> list[str]:
         wanted.append("rabbitmq-server")
     if shutil.which("mvn") is None:
         wanted.append("maven")
+    if shutil.which("go") is None:
+        wanted.append("golang-go")
     try:
         elasticsearch.find_jdk()
     except CannotStart:

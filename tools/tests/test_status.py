@@ -21,9 +21,9 @@ def test_every_service_has_its_lines_and_what_is_down_is_unknown(tmp_path: Path)
     assert (done.returncode, done.stderr) == (1, "")  # something is unknown
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["rooms", "search.rooms", "dead", "letters", "0"] in lines
-    assert ["search", "index", "rooms", "0"] in lines
-    assert ["search", "database", "versions", "behind", "unknown"] in lines
-    assert "search database: the rooms API at http://127.0.0.1:" in done.stdout
+    assert ["search", "rooms", "index", "rooms", "0"] in lines
+    assert ["search", "rooms", "database", "versions", "behind", "unknown"] in lines
+    assert "search rooms database: the rooms API at http://127.0.0.1:" in done.stdout
 
 
 def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from search.adapters.tantivy_live import TantivyIndex
 from search.bootstrap import open_generations
 from search.config import Config
 from search.domain import Applied, Document, Query
+from search.kinds import ROOMS, Kind
 from search.ports import Generations, Index
 
 MakeRoom = Callable[..., dict[str, Any]]
@@ -56,15 +57,69 @@ def room() -> MakeRoom:
 
 
 @pytest.fixture
-def document(room: MakeRoom) -> MakeDocument:
-    """Makes documents of such rooms."""
+def item() -> MakeRoom:
+    """The same for items. `coordinates` are those of its room, as is the city of an `area`."""
+    numbers = random.Random(11)
 
+    def make(**changes: Any) -> dict[str, Any]:
+        id, room_id = (str(UUID(int=numbers.getrandbits(128), version=4)) for _ in range(2))
+        place = {"coordinates": {"lat": 52.52, "lon": 13.405}, "area": {"city": "Berlin"}}
+        place |= {name: changes.pop(name) for name in ("coordinates", "area") if name in changes}
+        area = place["area"]
+        return {
+            "id": id,
+            "version": 1,
+            "name": "Sunny piano",
+            "description": "Quiet and bright.",
+            "category": "Music",
+            "price": 500,
+            "currency": "EUR",
+            "quantity": 1,
+            "condition": "good",
+            "provider": "Nestly",
+            "url": f"https://nestly.example/{id}",
+            "room_id": room_id,
+            "room": {
+                "version": 1,
+                "name": "Mitte",
+                "coordinates": place["coordinates"],
+                "city": None if area is None else area["city"],
+                "is_visible": True,
+            },
+            "is_visible": True,
+            "images": [],
+            "created_at": "2026-01-02T03:04:05.000006Z",
+            "updated_at": "2026-01-02T03:04:05.000006Z",
+        } | changes
+
+    return make
+
+
+@pytest.fixture
+def kind() -> Kind:
+    """What the index is of; modules about every kind have a fixture of their own in its place."""
+    return ROOMS
+
+
+@pytest.fixture
+def document(kind: Kind, room: MakeRoom, item: MakeRoom) -> MakeDocument:
+    """Makes documents of such listings."""
+    return _documents(room if kind is ROOMS else item)
+
+
+@pytest.fixture
+def thing(item: MakeRoom) -> MakeDocument:
+    """Makes documents of items, whatever the index is of."""
+    return _documents(item)
+
+
+def _documents(listing: MakeRoom) -> MakeDocument:
     def make(**changes: Any) -> Document:
-        made = room(**changes)
+        made = listing(**changes)
         return Document(
             id=made["id"],
             version=made["version"],
-            room=made,
+            listing=made,
             trace_id="0af7651916cd43dd8448eb211c80319c",
             request_id="r-1",
             event_id="e-1",
@@ -78,12 +133,12 @@ def document(room: MakeRoom) -> MakeDocument:
 
 
 @pytest.fixture
-def open_index() -> Iterator[OpenIndex]:
+def open_index(kind: Kind) -> Iterator[OpenIndex]:
     """Opens what a URL names, and closes it at the end of the test."""
     opened: list[Index] = []
 
     def open(url: str) -> Index:
-        opened.append(TantivyIndex(url) if url.startswith("tantivy:") else ElasticsearchIndex(url))
+        opened.append(TantivyIndex(url, kind) if url.startswith("tantivy:") else ElasticsearchIndex(url, kind))
         return opened[-1]
 
     yield open
@@ -100,9 +155,9 @@ def index(index_url: str, open_index: OpenIndex) -> Index:
 
 
 @pytest.fixture
-def generations(index_url: str, index: Index) -> Generations:
+def generations(index_url: str, kind: Kind, index: Index) -> Generations:
     """The generations of that index."""
-    return open_generations(load(Config, {"INDEX_URL": index_url}))
+    return open_generations(load(Config, {"INDEX_URL": index_url}), kind)
 
 
 @pytest.fixture

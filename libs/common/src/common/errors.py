@@ -76,6 +76,17 @@ class Forbidden(AtriumError):
 
 
 @dataclass(eq=False)
+class MissingScope(Forbidden):
+    """The token does not carry the scope that this needs."""
+
+    scopes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, *scopes: str) -> Self:
+        return cls(f"the token lacks the scope {' '.join(scopes)}", scopes)
+
+
+@dataclass(eq=False)
 class Unavailable(AtriumError):
     """A neighbour does not answer; try again later."""
 

@@ -40,6 +40,10 @@ NAMES = (
     "consumer.buried",
     "index.commit",  # documents are about to be made durable
     "index.committed",
+    "images.taken",  # an image is about to be fetched
+    "images.fetched",  # its bytes are here
+    "images.kept",  # its copies are in the store
+    "images.settled",  # the database knows
 )
 
 _ACTION = re.compile(r"(?P<verb>[a-z]+)(?::(?P<argument>.*?))?(?:@(?P<at>[1-9][0-9]{0,8}))?")

@@ -12,6 +12,7 @@ import flask
 import httpx
 import orjson
 import pytest
+import yaml
 from hypothesis import settings
 from injector import Binder, Injector, inject, singleton
 
@@ -125,6 +126,22 @@ def toy_app(*modules: Any, **options: Any) -> Application:
     streams = [Stream("POST", "/toys/import", handler)]
     defaults = {"spec": SPEC, "streams": streams, "views": views, "location": "/v1.0/toys/{}".format}
     return create_app(name="toys", controller=ToysController, modules=[bindings, *modules], **(defaults | options))
+
+
+WRITES = {"post": "toys:write", "put": "toys:write", "patch": "toys:write", "delete": "admin"}
+
+
+def protected_spec(file: Path) -> Path:
+    """The toy's document, written to `file`, with writes that want a scope, and reads that do without a token."""
+    document = yaml.safe_load(SPEC.read_text())
+    flow = {"tokenUrl": "/token", "scopes": {"toys:write": "change toys", "admin": "everything"}}
+    document["components"]["securitySchemes"] = {"oauth": {"type": "oauth2", "flows": {"clientCredentials": flow}}}
+    for item in document["paths"].values():
+        for method in item.keys() - {"parameters"}:
+            scope = WRITES.get(method)
+            item[method]["security"] = [{"oauth": [scope]}] if scope else [{"oauth": []}, {}]
+    file.write_text(yaml.safe_dump(document))
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from common.messaging.port import Broker
 from common.messaging.topology import ITEMS_ROOMS
 from common.observability.metrics import Consumed
 from common.process import Worker
+from common.security.client import service_auth
+from common.security.principal import ADMIN
 from common.status import Part, Value
 from common.web.app import Module
 from items.adapters.known_rooms import SqlKnownRooms
@@ -37,7 +39,8 @@ def configure(config: ListingsConfig) -> Module:
 
     def bindings(binder: Binder) -> None:
         container = Container(Catalogue.load(), "RoomExported")
-        rooms = HttpRoomsService(own.rooms_url, container, timeout=own.rooms_timeout, calls=own.rooms_calls)
+        auth = service_auth(own, ADMIN)
+        rooms = HttpRoomsService(own.rooms_url, container, timeout=own.rooms_timeout, calls=own.rooms_calls, auth=auth)
         binder.bind(RoomsService, to=rooms)
         binder.bind(KnownRooms, to=inject(SqlKnownRooms), scope=singleton)
         binder.bind(Items, to=_items, scope=singleton)

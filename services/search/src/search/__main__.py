@@ -1,4 +1,4 @@
-"""The command line: `search api | consumer | all | migrate | status | dead … | audit | rebuild | lineage ID`."""
+"""The command line: `search api | consumer | all | migrate | status | dead … | audit [KIND] | rebuild [KIND] | lineage ID`."""
 
 import argparse
 import logging
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 
 from injector import Injector
 
@@ -13,11 +14,11 @@ from common import failpoints
 from common.commands import Command, Group
 from common.commands import main as run_command
 from common.config import load, without_password
-from common.errors import Unavailable
+from common.errors import Unavailable, WrongSetting
 from common.events.codec import Codec
 from common.events.dead_commands import dead_commands
 from common.messaging.port import Broker
-from common.messaging.topology import SEARCH_ROOMS
+from common.messaging.topology import SEARCH_ITEMS, SEARCH_ROOMS
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
 from common.status import status_command
@@ -26,9 +27,10 @@ from common.web.serve import bound, serve
 from search import bootstrap
 from search.config import Config
 from search.entrypoints import lineage
-from search.entrypoints.cli import Reporter, audit_arguments, audit_command, rebuild_arguments, rebuild_command
-from search.ports import Index
-from search.use_cases import PrepareIndex
+from search.entrypoints.cli import Reporter, audit_arguments, audit_command, chosen, rebuild_arguments, rebuild_command
+from search.kinds import Kind
+from search.ports import Corpora, Corpus
+from search.use_cases import PrepareIndices
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +39,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 2 and one line for a wrong setting."""
     commands: dict[str, Command | Group] = {
         "api": Command("serve the search API", lambda arguments: _api(arguments.fd), passed_on),
-        "consumer": Command("bring events into the index", lambda _: _run(api=False, consumer=True)),
-        "all": Command("serve the API and bring events into the index, in one process", lambda _: _run(api=True, consumer=True)),
+        "consumer": Command("bring events into the indices", lambda _: _run(api=False, consumer=True)),
+        "all": Command(
+            "serve the API and bring events into the indices, in one process", lambda _: _run(api=True, consumer=True)
+        ),
         "status": status_command("search", lambda: bootstrap.status(load(Config, os.environ))),
-        "migrate": Command("make the index exist, with the fields of this release", lambda _: _migrate()),
-        "dead": dead_commands(SEARCH_ROOMS, _broker),
-        "audit": Command("compare the index with what rooms keeps", _audit, audit_arguments),
-        "rebuild": Command("build the index anew beside the live one, and swap them", _rebuild, rebuild_arguments),
+        "migrate": Command("make the indices exist, with the fields of this release", lambda _: _migrate()),
+        "dead": dead_commands((SEARCH_ROOMS, SEARCH_ITEMS), _broker),
+        "audit": Command("compare the indices with what is kept", _audit, audit_arguments),
+        "rebuild": Command("build an index anew beside the live one, and swap them", _rebuild, rebuild_arguments),
         "lineage": Command("show how a listing went from its request into the index", _lineage, lineage.arguments),
     }
-    return run_command("search", "Find room listings.", commands, argv)
+    return run_command("search", "Find listings.", commands, argv)
 
 
 def _api(fd: int | None) -> int | None:
@@ -68,9 +72,9 @@ def _run(*, api: bool, consumer: bool, fd: int | None = None) -> None:
         end_with_parent()
     app = bootstrap.http(config) if api else None
     injector = app.injector if app is not None else Injector([bootstrap.configure(config)])
-    index = injector.get(Index)
+    corpora = injector.get(Corpora)
     try:
-        index.ensure(writing=consumer)
+        injector.get(PrepareIndices)(writing=consumer)
     except Unavailable as error:
         log.warning("starting without it: %s", error)  # it will come; until then the health check says so
     server = None
@@ -78,7 +82,7 @@ def _run(*, api: bool, consumer: bool, fd: int | None = None) -> None:
         server = serve(app, config.host, config.port, setting="SEARCH_PORT", fd=fd)
     elif config.metrics_port:
         server = serve(bootstrap.consumer_pages(injector), config.host, config.metrics_port, setting="SEARCH_METRICS_PORT")
-    workers = {"consumer": bootstrap.Indexer(injector, config.batch).run} if consumer else {}
+    workers = {f"consumer of {kind}": bootstrap.Indexer(injector, kind, config.batch).run for kind in corpora if consumer}
     place, broker = without_password(config.index_url), without_password(config.broker_url)
     if server is not None:
         log.info("listening on %s; index %s, broker %s", server.url, place, broker)
@@ -87,7 +91,7 @@ def _run(*, api: bool, consumer: bool, fd: int | None = None) -> None:
     try:
         run(workers, server)
     finally:
-        index.close()
+        corpora.close()
 
 
 def _broker() -> tuple[Broker, Codec]:
@@ -100,13 +104,17 @@ def _broker() -> tuple[Broker, Codec]:
 def _audit(arguments: argparse.Namespace) -> int:
     config = load(Config, os.environ)
     configure_logging("search", "WARNING", json=False)
-    injector = Injector([bootstrap.configure(config)])
+    corpora = Injector([bootstrap.configure(config)]).get(Corpora)
+    return max(_audited(corpora[kind.name], arguments) for kind in chosen(arguments))
+
+
+def _audited(corpus: Corpus, arguments: argparse.Namespace) -> int:
     while True:
-        live = bootstrap.live(injector)
+        live = bootstrap.live(corpus)
         try:
-            return audit_command(bootstrap.audit(injector, live), arguments)
+            return audit_command(corpus.kind, bootstrap.audit(corpus, live), arguments)
         except Unavailable:
-            if bootstrap.live(injector) == live:
+            if bootstrap.live(corpus) == live:
                 raise
             print("the index was rebuilt meanwhile: comparing the new one", file=sys.stderr)
 
@@ -114,19 +122,23 @@ def _audit(arguments: argparse.Namespace) -> int:
 def _rebuild(arguments: argparse.Namespace) -> int:
     config = load(Config, os.environ)
     configure_logging("search", "WARNING", json=False)
+    kinds = chosen(arguments)
+    if arguments.rollback and len(kinds) > 1:
+        raise WrongSetting("--rollback", f"must say of what: {' or '.join(map(str, kinds))}")
     injector = Injector([bootstrap.configure(config)])
-    with (
-        closing(injector.get(Broker)),
-        Reporter() as reporter,
-        bootstrap.rebuilding(injector, config.batch, reporter.tell) as rebuild,
-    ):
+    with closing(injector.get(Broker)), Reporter() as reporter:
+        return max(_rebuilt(injector, kind, config.batch, reporter, arguments) for kind in kinds)
+
+
+def _rebuilt(injector: Injector, kind: Kind, batch: int, reporter: Reporter, arguments: argparse.Namespace) -> int:
+    with bootstrap.rebuilding(injector, kind, batch, partial(reporter.tell, kind)) as rebuild:
         return rebuild_command(rebuild, reporter, arguments)
 
 
 def _migrate() -> None:
     injector = Injector([bootstrap.configure(load(Config, os.environ))])
-    injector.get(PrepareIndex)()
-    print("search: the index is ready")
+    injector.get(PrepareIndices)()
+    print("search: the indices are ready")
 
 
 def _lineage(arguments: argparse.Namespace) -> int:
@@ -136,7 +148,7 @@ def _lineage(arguments: argparse.Namespace) -> int:
         return lineage.run(injector.get(lineage.TraceListing), arguments, config.data_dir)
     finally:
         injector.get(Broker).close()
-        injector.get(Index).close()
+        injector.get(Corpora).close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether the index has what the rooms service keeps, id by id and version by version; and mending what it lacks."""
+"""Whether the index has what the service keeps, id by id and version by version; and mending what it lacks."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

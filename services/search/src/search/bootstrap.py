@@ -2,9 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from injector import Binder, Injector, inject, singleton
 
@@ -13,13 +14,17 @@ from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.consumer import Consumer
 from common.events.container import Container
+from common.listings.client import ListingsClient
 from common.messaging.connect import connect
 from common.messaging.port import Broker
-from common.messaging.topology import SEARCH_ROOMS, Queue
+from common.messaging.topology import SEARCH_ITEMS, SEARCH_ROOMS, Queue
 from common.observability.logs import Trouble
 from common.observability.metrics import BulkItems, Consumed, Metrics, Reading
+from common.security.client import service_auth
+from common.security.principal import ADMIN
 from common.status import Part, Value, queue_part
 from common.web.app import Application, Module, create_app
+from common.web.guard import Guard
 from common.web.health import Check
 from common.web.served import Served
 from common.web.waiting import Consistency
@@ -27,20 +32,24 @@ from common.web.worker import worker_app
 from search.adapters.backlog import QueueBacklog
 from search.adapters.elasticsearch import ElasticsearchIndex
 from search.adapters.elasticsearch_generations import ElasticsearchGenerations
-from search.adapters.rooms_api import RoomsApi
+from search.adapters.listings_api import ListingsApi
 from search.adapters.tantivy_generations import TantivyGenerations
 from search.adapters.tantivy_live import TantivyIndex
 from search.audit import Audit
 from search.config import Config
 from search.domain import Freshness, Market
-from search.entrypoints.consumer import IndexRooms
+from search.entrypoints.consumer import IndexListings
 from search.entrypoints.http import SPEC, SearchController
 from search.entrypoints.lineage import TraceListing
-from search.ports import Clock, Exports, Generations, Index, Origin
+from search.kinds import KINDS, Kind
+from search.ports import Clock, Corpora, Corpus, Generations, Index
 from search.rebuild import Rebuild, Tell
-from search.use_cases import ApplyChanges, PrepareIndex, ReadDocument, SearchRooms
+from search.use_cases import ApplyChanges, PrepareIndices, ReadDocument, SearchListings
 
 log = logging.getLogger(__name__)
+
+#: What feeds the index of each kind.
+_QUEUES = {"rooms": SEARCH_ROOMS, "items": SEARCH_ITEMS}
 
 
 class SystemClock(Clock):
@@ -54,39 +63,48 @@ def configure(config: Config) -> Module:
     def bindings(binder: Binder) -> None:
         metrics, catalogue = Metrics("search", config.metrics_dir), Catalogue.load()
         binder.bind(Metrics, to=metrics)
-        binder.bind(Index, to=open_index(config, BulkItems(metrics)))
-        binder.bind(Generations, to=open_generations(config))
-        rooms = RoomsApi(config.rooms_url, Container(catalogue, "RoomExported"))
-        binder.bind(Exports, to=rooms)
-        binder.bind(Origin, to=rooms)
+        binder.bind(Corpora, to=Corpora({name: _corpus(config, kind, metrics, catalogue) for name, kind in KINDS.items()}))
         binder.bind(Clock, to=SystemClock())
         binder.bind(Market, to=_market(config))
         binder.bind(Broker, to=connect(config.broker_url, "search"))
         binder.bind(Codec, to=Codec(catalogue))
-        verbs = (ApplyChanges, SearchRooms, ReadDocument, PrepareIndex, TraceListing)
-        for each in (*verbs, IndexRooms, SearchController, Consumed):
+        for each in (SearchListings, ReadDocument, PrepareIndices, TraceListing, SearchController, Consumed):
             binder.bind(each, to=inject(each), scope=singleton)
 
     return bindings
 
 
-def open_index(config: Config, items: BulkItems) -> Index:
-    """The index that INDEX_URL names; it counts what it is given."""
-    if config.index_url.startswith("tantivy:"):
-        return TantivyIndex(config.index_url, items)
-    return ElasticsearchIndex(config.index_url, config.index_api_key, items)
+def _corpus(config: Config, kind: Kind, metrics: Metrics, catalogue: Catalogue) -> Corpus:
+    url: str = getattr(config, f"{kind}_url")
+    container = Container(catalogue, f"{kind.singular.capitalize()}Exported")
+    api = ListingsApi(kind, ListingsClient(kind.name, url, container, service_auth(config, ADMIN)))
+    return Corpus(
+        kind=kind,
+        index=open_index(config, kind, BulkItems(metrics, kind.name)),
+        generations=open_generations(config, kind),
+        exports=api,
+        origin=api,
+        queue=_QUEUES[kind.name],
+    )
 
 
-def open_generations(config: Config) -> Generations:
-    """The generations of the index that INDEX_URL names."""
+def open_index(config: Config, kind: Kind, items: BulkItems) -> Index:
+    """The index of this kind where INDEX_URL says; it counts what it is given."""
     if config.index_url.startswith("tantivy:"):
-        return TantivyGenerations(config.index_url)
-    return ElasticsearchGenerations(config.index_url, config.index_api_key)
+        return TantivyIndex(config.index_url, kind, items)
+    return ElasticsearchIndex(config.index_url, kind, config.index_api_key, items)
+
+
+def open_generations(config: Config, kind: Kind) -> Generations:
+    """The generations of that index."""
+    if config.index_url.startswith("tantivy:"):
+        return TantivyGenerations(config.index_url, kind)
+    return ElasticsearchGenerations(config.index_url, kind, config.index_api_key)
 
 
 def http(config: Config, *overrides: Module) -> Application:
     """The API. `overrides` rebind what a test wants to swap."""
-    app = create_app(
+    app: Application = create_app(
         name="search",
         spec=SPEC,
         controller=SearchController,
@@ -94,8 +112,10 @@ def http(config: Config, *overrides: Module) -> Application:
         checks=_checks(lambda: app.injector),
         gauges=[lambda: _gauges(app.injector)],
         cors_origins=config.cors_origins,
+        guard=Guard.of(config),
         consistency=Consistency(
-            operations=frozenset({"search", "read"}), versions={"rooms": lambda ids: app.injector.get(Index).versions(ids)}
+            operations=frozenset({"search_rooms", "read_room", "search_items", "read_item"}),
+            versions={name: partial(_versions, lambda: app.injector, name) for name in KINDS},
         ),
     )
     return app
@@ -109,83 +129,102 @@ def consumer_pages(injector: Injector) -> Served:
 
 def _checks(injector: Callable[[], Injector]) -> list[Check]:
     return [
-        Check("index", lambda: injector().get(Index).ping(), required=False),
+        Check("index", lambda: _ping(injector().get(Corpora)), required=False),
         Check("broker", lambda: injector().get(Broker).ping(), required=False),
     ]
 
 
+def _versions(injector: Callable[[], Injector], kind: str, ids: Sequence[str]) -> Mapping[str, int]:
+    return injector().get(Corpora)[kind].index.versions(ids)
+
+
+def _ping(corpora: Corpora) -> None:
+    for corpus in corpora.values():
+        corpus.index.ping()
+
+
 def _gauges(injector: Injector) -> list[Reading]:
-    """Nothing where no heartbeat has come yet: nobody can say how old the index is."""
-    as_of = Freshness.at(injector.get(Index).progress(), now := injector.get(Clock).now()).as_of
-    help = "How long ago all that had been published is known to be in the index"
-    return [] if as_of is None else [Reading("index_lag_seconds", help, (now - as_of).total_seconds())]
+    """None of an index for which no heartbeat has come yet: nobody can say how old it is."""
+    help, now = "How long ago all that had been published is known to be in the index", injector.get(Clock).now()
+    ages = {name: Freshness.at(each.index.progress(), now).as_of for name, each in injector.get(Corpora).items()}
+    return [
+        Reading("index_lag_seconds", help, (now - as_of).total_seconds(), {"index": name})
+        for name, as_of in ages.items()
+        if as_of is not None
+    ]
 
 
 @contextmanager
 def status(config: Config) -> Iterator[list[Part]]:
-    """What `search status` shows: the index, how fresh it is, the queue that feeds it, and what it lacks of the database."""
+    """What `search status` shows of each kind: the index, how fresh it is, the queue that feeds it, and what it lacks of the database."""
     injector = Injector([configure(config)])
-    index, broker, clock, origin = injector.get(Index), injector.get(Broker), injector.get(Clock), injector.get(Origin)
+    broker, clock, corpora = injector.get(Broker), injector.get(Clock), injector.get(Corpora)
+    try:
+        yield [part for corpus in corpora.values() for part in _parts(corpus, broker, clock)]
+    finally:
+        broker.close()
+        corpora.close()
 
+
+def _parts(corpus: Corpus, broker: Broker, clock: Clock) -> list[Part]:
     def contents() -> tuple[Value, ...]:
-        found = index.contents()
-        return found.rooms, found.hidden, found.tombstones, found.versions
+        found = corpus.index.contents()
+        return found.living, found.hidden, found.tombstones, found.versions
 
     def freshness() -> tuple[Value, ...]:
-        found = Freshness.at(index.progress(), clock.now())
+        found = Freshness.at(corpus.index.progress(), clock.now())
         return None if found.as_of is None else found.as_of.isoformat(), found.lag_seconds, found.stale
 
     def behind() -> tuple[Value, ...]:
-        has = index.contents().versions  # first: what is written between the two looks is missing, not too much
-        return (origin.versions() - has,)
+        has = corpus.index.contents().versions  # first: what is written between the two looks is missing, not too much
+        return (corpus.origin.versions() - has,)
 
-    try:
-        yield [
-            Part("index", ("rooms", "hidden", "tombstones", "versions"), contents),
-            Part("freshness", ("as_of", "lag_seconds", "stale"), freshness),
-            queue_part(broker, SEARCH_ROOMS),
-            Part("database", ("versions_behind",), behind),
-        ]
-    finally:
-        broker.close()
-        index.close()
+    kind = corpus.kind.name
+    return [
+        Part(f"{kind} index", (kind, "hidden", "tombstones", "versions"), contents),
+        Part(f"{kind} freshness", ("as_of", "lag_seconds", "stale"), freshness),
+        queue_part(broker, corpus.queue),
+        Part(f"{kind} database", ("versions_behind",), behind),
+    ]
 
 
-def live(injector: Injector) -> int:
+def live(corpus: Corpus) -> int:
     """The number of the live generation."""
-    return next(each.number for each in injector.get(Generations).all() if each.live)
+    return next(each.number for each in corpus.generations.all() if each.live)
 
 
-def audit(injector: Injector, generation: int) -> Audit:
-    return Audit(injector.get(Generations).open(generation), injector.get(Exports))
+def audit(corpus: Corpus, generation: int) -> Audit:
+    return Audit(corpus.generations.open(generation), corpus.exports)
 
 
 @contextmanager
-def rebuilding(injector: Injector, batch: int, tell: Tell) -> Iterator[Rebuild]:
-    """What rebuilds, one at a time among all processes. Raises Held, Unavailable."""
+def rebuilding(injector: Injector, kind: Kind, batch: int, tell: Tell) -> Iterator[Rebuild]:
+    """What rebuilds the index of this kind, one rebuild at a time among all processes. Raises Held, Unavailable."""
     broker, codec, clock = injector.get(Broker), injector.get(Codec), injector.get(Clock)
+    corpus = injector.get(Corpora)[kind.name]
 
     def consumer(queue: Queue, index: Index) -> Consumer:
-        return Consumer(broker, queue, codec, IndexRooms(ApplyChanges(index), clock), batch=batch)
+        return Consumer(broker, queue, codec, IndexListings(kind, ApplyChanges(index), clock), batch=batch)
 
     hold = broker.hold("search.rebuild")
     try:
-        backlog = QueueBacklog(broker, consumer)
-        yield Rebuild(injector.get(Generations), injector.get(Exports), backlog, tell, hold.check)
+        backlog = QueueBacklog(broker, corpus.queue, consumer)
+        yield Rebuild(kind, corpus.generations, corpus.exports, backlog, tell, hold.check)
     finally:
         hold.free()
 
 
 class Indexer:
-    """What brings events into the index, made of an application's parts or of parts of its own."""
+    """What brings events into the index of a kind, made of an application's parts or of parts of its own."""
 
-    def __init__(self, injector: Injector, batch: int) -> None:
-        self._index = injector.get(Index)
+    def __init__(self, injector: Injector, kind: str, batch: int) -> None:
+        corpus = injector.get(Corpora)[kind]
+        self._index = corpus.index
         self._consumer = Consumer(
             injector.get(Broker),
-            SEARCH_ROOMS,
+            corpus.queue,
             injector.get(Codec),
-            injector.get(IndexRooms),
+            IndexListings(corpus.kind, ApplyChanges(corpus.index), injector.get(Clock)),
             batch=batch,
             metrics=injector.get(Consumed),
         )

@@ -2,20 +2,28 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from common.config import setting
+from common.security.config import SecurityConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(SecurityConfig):
     """Raises WrongSetting through `common.config.load`."""
 
+    SERVICE: ClassVar = "SEARCH"
+    WRITES: ClassVar = False
+
     data_dir: Path = setting("SEARCH_DATA_DIR", "DATA_DIR", default=Path(".data"))
-    host: str = setting("SEARCH_HOST", default="127.0.0.1")
     port: int = setting("SEARCH_PORT", default=8003, minimum=1, maximum=65535)
     rooms_port: int = setting("ROOMS_PORT", default=8001, minimum=1, maximum=65535)
     rooms_url: str = setting(
         "ROOMS_URL", schemes=("http", "https"), default=lambda so_far: f"http://127.0.0.1:{so_far['rooms_port']}"
+    )
+    items_port: int = setting("ITEMS_PORT", default=8002, minimum=1, maximum=65535)
+    items_url: str = setting(
+        "ITEMS_URL", schemes=("http", "https"), default=lambda so_far: f"http://127.0.0.1:{so_far['items_port']}"
     )
     workers: int = setting("SEARCH_WORKERS", "WORKERS", default=1, minimum=1, maximum=64)  # processes of `api`
     metrics_port: int = setting(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from search.geo import Box, Circle
 from search.text import Word
@@ -17,14 +17,13 @@ FACET_VALUES = 20
 #: Characters that are kept of ids that someone else chose.
 _FOREIGN_ID = 200
 
-FacetName = Literal["provider", "city", "recurrency", "price"]
 #: What an entry of the result is ordered by, then its id: what a cursor holds.
 SortValues = tuple[float | int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """The state of one room at `version`: the room as its own API shows it, or, once deleted, a tombstone without one.
+    """The state of one listing at `version`: the listing as its own API shows it, or, once deleted, a tombstone without one.
 
     `trace_id` and `request_id` name the request that made this version; `event_id` and `event_time` (ISO 8601, UTC) its event, which
     was sent `attempts` times and handed to an indexer `deliveries` times, as far as is known; 0 where nothing is.
@@ -32,7 +31,7 @@ class Document:
 
     id: str
     version: int
-    room: Mapping[str, Any] | None
+    listing: Mapping[str, Any] | None
     trace_id: str = ""
     request_id: str = ""
     event_id: str = ""
@@ -46,7 +45,7 @@ class Document:
         cls,
         id: str,
         version: int,
-        room: Mapping[str, Any] | None,
+        listing: Mapping[str, Any] | None,
         *,
         traceparent: str,
         request_id: str,
@@ -56,14 +55,14 @@ class Document:
         attempts: int = 0,
         deliveries: int = 0,
     ) -> Self:
-        """The document of what rooms tell: `room` as an Avro datum, whose times become text, as the rooms API shows them."""
+        """The document of what a service tells: `listing` as an Avro datum, whose times become text, as its API shows them."""
         shown = None
-        if room is not None:
-            shown = {name: iso(value) if isinstance(value, datetime) else value for name, value in room.items()}
+        if listing is not None:
+            shown = {name: iso(value) if isinstance(value, datetime) else value for name, value in listing.items()}
         return cls(
             id=id,
             version=version,
-            room=shown,
+            listing=shown,
             trace_id=traceparent[3:35],  # 00-<trace id>-<span id>-<flags>
             request_id=request_id[:_FOREIGN_ID],
             event_id=event_id[:_FOREIGN_ID],
@@ -75,17 +74,21 @@ class Document:
 
     @property
     def deleted(self) -> bool:
-        return self.room is None
+        return self.listing is None
 
     @property
     def visible(self) -> bool:
-        """Whether searches may show it."""
-        return self.room is not None and self.room["is_visible"] is True
+        """Whether searches may show it: it, and the room that it is in."""
+        listing = self.listing
+        if listing is None or listing["is_visible"] is not True:
+            return False
+        room = listing.get("room")
+        return room is None or room["is_visible"] is True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What the rooms service keeps of one id: its newest version, and the write that made it, as far as it tells."""
+    """What a service keeps of one id: its newest version, and the write that made it, as far as it tells."""
 
     version: int
     deleted: bool
@@ -119,14 +122,6 @@ class Generation:
     live: bool
     documents: int
 
-    @property
-    def name(self) -> str:
-        return generation_name(self.number)
-
-
-def generation_name(number: int) -> str:
-    return f"rooms-g{number}"
-
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -141,9 +136,9 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """How much is in the index: rooms, the hidden among them, tombstones, and the sum of the versions of them all."""
+    """How much is in the index: living listings, the hidden among them, tombstones, and the sum of the versions of them all."""
 
-    rooms: int
+    living: int
     hidden: int
     tombstones: int
     versions: int
@@ -166,66 +161,64 @@ class Market:
     currency: str
 
 
+#: What a field is compared with: a range, texts of which it must have one, or whether it holds.
+Filter = Range | tuple[str, ...] | bool
+
+#: The fields that are amounts of money, in every kind that has them.
+_AMOUNTS = frozenset({"price", "monthly_price"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What someone looks for. Filters that are empty do not filter; several values of one filter are alternatives.
+    """What someone looks for. `filters` are by field of the kind; a listing without a value in one matches no filter of it.
 
-    Every one of `words` must be answered by the name, the place or the description. Sort.DISTANCE needs `near`; Sort.RELEVANCE orders by
-    nothing but the id where there are no words. A room of which nobody knows whether it is `furnished` is neither. `money` is the currency
-    in which the price facet counts.
+    Every one of `words` must be answered by one of the kind's fields of words, or the listing be one of `holding`: the ids of those that
+    are known to hold something that answers. Sort.DISTANCE needs `near`; Sort.RELEVANCE orders by nothing but the id where there are no
+    words; orders by price need a `currency` (`on`). `money` is the currency in which the price facet counts. `facets` are fields.
     """
 
     words: tuple[Word, ...] = ()
-    price: Range = Range()
-    monthly_price: Range = Range()
-    property_size: Range = Range()
+    holding: tuple[str, ...] = ()
+    filters: Mapping[str, Filter] = field(default_factory=dict)
     currency: str | None = None
-    providers: tuple[str, ...] = ()
-    recurrencies: tuple[str, ...] = ()
-    furnished: bool | None = None
-    cities: tuple[str, ...] = ()
-    countries: tuple[str, ...] = ()
     near: Circle | None = None
     box: Box | None = None
     sort: Sort = Sort.NEWEST
-    facets: tuple[FacetName, ...] = ()
+    facets: tuple[str, ...] = ()
     money: str = "EUR"
     limit: int = 20
     after: SortValues | None = None
 
     def on(self, market: Market) -> Self:
         """This query in one currency where it speaks of prices: amounts in two cannot be compared."""
-        priced = self.price or self.monthly_price or self.sort in (Sort.PRICE, Sort.PRICE_DESCENDING)
+        priced = _AMOUNTS & self.filters.keys() or self.sort in (Sort.PRICE, Sort.PRICE_DESCENDING)
         return replace(
             self, currency=self.currency or (market.currency if priced else None), money=self.currency or market.currency
         )
 
-    def counted_by(self, facet: FacetName) -> Self:
+    def without(self, facet: str) -> Self:
+        """Without the facet's own filter."""
+        return replace(self, filters={name: each for name, each in self.filters.items() if name != facet})
+
+    def counted_by(self, facet: str) -> Self:
         """The query whose matches `facet` counts: this one without the facet's own filter. Prices count in one currency."""
-        match facet:
-            case "provider":
-                return replace(self, providers=())
-            case "city":
-                return replace(self, cities=())
-            case "recurrency":
-                return replace(self, recurrencies=())
-            case "price":
-                return replace(self, price=Range(), currency=self.currency or self.money)
+        counted = self.without(facet)
+        return replace(counted, currency=self.currency or self.money) if facet in _AMOUNTS else counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A room that answers a query; `score` only when ordered by relevance."""
+    """A listing that answers a query; `score` only when ordered by relevance."""
 
     id: str
     version: int
     score: float | None
-    room: Mapping[str, Any]
+    listing: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A value, and how many rooms have it."""
+    """A value, and how many listings have it."""
 
     value: str | int
     count: int
@@ -237,7 +230,7 @@ class Page:
 
     total: int
     hits: Sequence[Hit]
-    facets: Mapping[FacetName, Sequence[Facet]] = field(default_factory=dict)
+    facets: Mapping[str, Sequence[Facet]] = field(default_factory=dict)
     next: SortValues | None = None
 
 

@@ -26,11 +26,12 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traces:
-    """What was found. `missing` says of each place that could not be asked why; `waiting` counts what the queue still holds."""
+    """What was found of a listing. `missing` says why a place could not be asked; `waiting` counts what its queue still holds."""
 
     id: str
     written: Written | None
     document: Document | None
+    kind: str = "room"
     dead: Sequence[DeadLetter] = ()
     waiting: int | None = None
     lines: Sequence[Line] = ()
@@ -61,6 +62,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
+    kind: str
     id: str
     verdict: str
     database: int | None
@@ -75,6 +77,7 @@ def lineage(traces: Traces) -> Lineage:
     steps = [*_steps(traces), *_dead(traces), *_others(traces)]
     timed = _in_order(step for step in steps if step.state != "not yet")
     return Lineage(
+        traces.kind,
         traces.id,
         _verdict(traces),
         None if written is None else written.version,
@@ -90,7 +93,9 @@ def _verdict(traces: Traces) -> str:
         index = "nothing of it is in the index" if document is None else f"index at version {document.version}"
         if "database" in traces.missing:
             return f"database unknown, {index}"
-        return f"no room in the database, {index}" + ("" if document is None or document.deleted else ", which still shows it")
+        return f"no {traces.kind} in the database, {index}" + (
+            "" if document is None or document.deleted else ", which still shows it"
+        )
     deleted = " (deleted)" if written.deleted else ""
     if document is None:
         where = "index unknown" if "index" in traces.missing else "nothing of it is in the index"

@@ -3,9 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 
-from search.domain import Contents, Document, Generation, Outcome, Page, Query, Written
+from common.messaging.topology import Queue
+from search.domain import Contents, Document, Generation, Hit, Outcome, Page, Query, Written
+from search.kinds import Kind
+from search.text import Word
 
 
 class Clock(ABC):
@@ -17,7 +21,7 @@ class Clock(ABC):
 
 
 class Origin(ABC):
-    """The service that owns the rooms. Safe to share between threads."""
+    """The service that owns the listings. Safe to share between threads."""
 
     @abstractmethod
     def written(self, id: str) -> Written:
@@ -29,7 +33,7 @@ class Origin(ABC):
 
 
 class Index(ABC):
-    """The documents of all rooms, one per id, the highest version applied so far, tombstones included.
+    """The documents of all listings of one kind, one per id, the highest version applied so far, tombstones included.
 
     Safe to share between threads, and more than one process may read; whether more than one may write is the adapter's to say. Nothing here
     depends on the order in which documents arrive: per id the version decides. Every method but `close` raises Unavailable when the index
@@ -64,12 +68,22 @@ class Index(ABC):
 
     @abstractmethod
     def search(self, query: Query) -> Page:
-        """The visible rooms that answer `query`.
+        """The visible listings that answer `query`.
 
         Equal documents and queries give equal matches, scores, totals, facets and orders in every adapter. Facets count under every
         filter but their own: values by falling count, then by their folded form, the 20 first, in their most frequent spelling; the
         price histogram has all its buckets, by lower bound.
         """
+
+    @abstractmethod
+    def holders(self, words: tuple[Word, ...], field: str, limit: int) -> Sequence[str]:
+        """The values of `field`, one of Type.ID, among the visible listings that answer all words: so many, in the order of the best
+        score of a listing that has them, then of the values. The same in every adapter.
+        """
+
+    @abstractmethod
+    def held(self, words: tuple[Word, ...], field: str, values: Collection[str], each: int) -> Mapping[str, Sequence[Hit]]:
+        """The best few visible listings that answer all words, by score, then id, for each of these values of `field` that has any."""
 
     @abstractmethod
     def get(self, id: str) -> Document:
@@ -81,21 +95,21 @@ class Index(ABC):
 
     @abstractmethod
     def versions(self, ids: Collection[str]) -> Mapping[str, int]:
-        """The version of each of these ids that a `search` which begins afterwards sees, tombstones and hidden rooms included.
+        """The version of each of these ids that a `search` which begins afterwards sees, tombstones and hidden listings included.
 
         Ids that are not there are left out.
         """
 
     @abstractmethod
     def scan(self) -> Iterator[tuple[str, int]]:
-        """The id and the version of all there is, tombstones and hidden rooms included, ordered by id; in bounded memory.
+        """The id and the version of all there is, tombstones and hidden listings included, ordered by id; in bounded memory.
 
         As it was when the first was asked for.
         """
 
     @abstractmethod
     def count(self) -> int:
-        """How many rooms are indexed, visible or not, tombstones aside."""
+        """How many listings are indexed, visible or not, tombstones aside."""
 
     @abstractmethod
     def contents(self) -> Contents:
@@ -159,11 +173,11 @@ class Generations(ABC):
 
 
 class Exports(ABC):
-    """What the rooms service keeps. Any thread may use it."""
+    """What a service keeps of its listings. Any thread may use it."""
 
     @abstractmethod
     def __call__(self, ids: Collection[str] | None = None) -> Iterator[Document]:
-        """All of it, or what is kept of these ids, hidden rooms and tombstones too, ordered by id; streamed.
+        """All of it, or what is kept of these ids, hidden listings and tombstones too, ordered by id; streamed.
 
         Each as it is when it is read, at the earliest when the first is asked for. Raises Unavailable, before the first or later.
         """
@@ -191,3 +205,23 @@ class Backlog(ABC):
         Unless told to `forget` it hands what it kept over to the live index's own queue, and its dead letters to that one's,
         each durable there before it is gone here. Raises Unavailable.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """All that search has of one kind of listings, and where it has it from."""
+
+    kind: Kind
+    index: Index
+    generations: Generations
+    exports: Exports
+    origin: Origin
+    queue: Queue  # that feeds the index
+
+
+class Corpora(dict[str, Corpus]):
+    """By the kind's name."""
+
+    def close(self) -> None:
+        for corpus in self.values():
+            corpus.index.close()

@@ -1,4 +1,4 @@
-"""What an index needs to know of a document, the same for every engine: tokens, keys and numbers made from the room."""
+"""What an index needs to know of a document, the same for every engine: tokens, keys and numbers made from the listing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,10 @@ from uuid import UUID
 
 from search.domain import Document, Refused, price_bucket
 from search.geo import Point
+from search.kinds import Column, Kind, Type
 from search.text import fold_name, indexed
+
+Value = str | int | float | bool
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER = 2**63 - 1
@@ -17,70 +20,58 @@ _INTEGER = 2**63 - 1
 _TERM = 32_766
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Fields:
-    """The searchable side of a visible room. `name`, `place` and `description` are tokens separated by spaces; keys are folded names."""
+    """The searchable side of a visible listing: `words` by field, as tokens separated by spaces; `columns` that have a value."""
 
-    name: str
-    place: str
-    description: str
-    provider: str
-    provider_key: str
-    recurrency: str
-    currency: str
-    city: str | None
-    city_key: str | None
-    country_key: str | None
-    price: int
-    price_bucket: int
-    monthly_price: int
-    property_size: float | None
-    furnished: bool | None
-    lat: float
-    lon: float
-    created_at: int  # microseconds since 1970
-
-    @property
-    def point(self) -> Point:
-        return Point(self.lat, self.lon)
+    words: Mapping[str, str]
+    columns: Mapping[str, Value]
+    point: Point | None
 
 
-def project(document: Document) -> Fields | Refused | None:
+def project(kind: Kind, document: Document) -> Fields | Refused | None:
     """The fields by which `document` is found; None where it must not be found; Refused where no engine can take it."""
     refused = _refused_identity(document)
-    if refused or document.room is None:
+    if refused or document.listing is None:
         return refused
     try:
-        fields = _fields(document.room)
+        fields = _fields(kind, document.listing)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return Refused("invalid", f"the room cannot be read: {type(error).__name__}: {error}")
-    return _refused_fields(fields) or (fields if document.visible else None)
+        return Refused("invalid", f"the {kind.singular} cannot be read: {type(error).__name__}: {error}")
+    return _refused_fields(kind, fields) or (fields if document.visible else None)
 
 
-def _fields(room: Mapping[str, Any]) -> Fields:
-    area = room.get("area")
-    places = () if area is None else (area["name"], area["city"], area["country"])
-    size = room.get("property_size")
-    return Fields(
-        name=indexed(room["name"]),
-        place=indexed(*places),
-        description=indexed(room["description"]),
-        provider=room["provider"],
-        provider_key=fold_name(room["provider"]),
-        recurrency=room["recurrency"],
-        currency=room["currency"],
-        city=None if area is None else area["city"],
-        city_key=None if area is None else fold_name(area["city"]),
-        country_key=None if area is None else fold_name(area["country"]),
-        price=int(room["price"]),
-        price_bucket=price_bucket(int(room["price"])),
-        monthly_price=int(room["monthly_price"]),
-        property_size=None if size is None else float(size),
-        furnished=room.get("furnished"),
-        lat=float(room["coordinates"]["lat"]),
-        lon=float(room["coordinates"]["lon"]),
-        created_at=microseconds(datetime.fromisoformat(room["created_at"])),
-    )
+def _fields(kind: Kind, listing: Mapping[str, Any]) -> Fields:
+    content = kind.read(listing)
+    columns: dict[str, Value] = {}
+    for name, type in kind.fields.items():
+        if content.values[name] is not None:
+            columns |= _columns(name, type, content.values[name])
+    point = None
+    if content.position is not None:
+        point = Point(float(content.position["lat"]), float(content.position["lon"]))
+        columns |= {"lat": point.lat, "lon": point.lon}
+    return Fields({name: indexed(*texts) for name, texts in content.texts.items()}, columns, point)
+
+
+def _columns(name: str, type: Type, value: Any) -> dict[str, Value]:
+    match type:
+        case Type.NAME:
+            return {name: value, f"{name}_key": fold_name(value)}
+        case Type.KEY:
+            return {f"{name}_key": fold_name(value)}
+        case Type.PRICE:
+            return {name: int(value), f"{name}_bucket": price_bucket(int(value))}
+        case Type.AMOUNT:
+            return {name: int(value)}
+        case Type.MOMENT:
+            return {name: microseconds(datetime.fromisoformat(value))}
+        case Type.NUMBER:
+            return {name: float(value)}
+        case Type.ID:
+            return {name: str(UUID(value))}
+        case Type.VALUE | Type.FLAG:
+            return {name: value}
 
 
 def microseconds(at: datetime) -> int:
@@ -105,15 +96,16 @@ def _refused_identity(document: Document) -> Refused | None:
     return None
 
 
-def _refused_fields(fields: Fields) -> Refused | None:
-    if not (-90 <= fields.lat <= 90 and -180 <= fields.lon <= 180):
-        return Refused("invalid", f"there is no place at latitude {fields.lat}, longitude {fields.lon}")
-    for name in ("price", "monthly_price"):
-        if not 0 <= getattr(fields, name) <= _INTEGER:
+def _refused_fields(kind: Kind, fields: Fields) -> Refused | None:
+    point, columns = fields.point, fields.columns
+    if point is not None and not (-90 <= point.lat <= 90 and -180 <= point.lon <= 180):
+        return Refused("invalid", f"there is no place at latitude {point.lat}, longitude {point.lon}")
+    for name, type in kind.fields.items():
+        if type in (Type.PRICE, Type.AMOUNT) and not 0 <= columns.get(name, 0) <= _INTEGER:  # type: ignore[operator]
             return Refused("invalid", f"{name} is out of range")
-    if fields.property_size is not None and not isfinite(fields.property_size):
-        return Refused("invalid", "property_size is not a number")
-    for name in ("provider", "provider_key", "recurrency", "currency", "city", "city_key", "country_key"):
-        if len((getattr(fields, name) or "").encode()) > _TERM:
+        if type is Type.NUMBER and not isfinite(columns.get(name, 0.0)):  # type: ignore[arg-type]
+            return Refused("invalid", f"{name} is not a number")
+    for name in kind.columns(Column.KEYWORD):
+        if len(str(columns.get(name, "")).encode()) > _TERM:
             return Refused("invalid", f"{name} is longer than {_TERM} bytes")
     return None

@@ -15,7 +15,8 @@ from enum import StrEnum
 
 from common.errors import AtriumError, Unavailable, WrongSetting
 from search.audit import Audit, Difference, batches, mend
-from search.domain import Generation, Outcome, Refused, generation_name
+from search.domain import Generation, Outcome, Refused
+from search.kinds import Kind
 from search.ports import Backlog, Exports, Generations, Index
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Rebuild:
     Raises Unavailable and TooFew: the live generation is still the one it was, and what was begun is gone, or goes the next time.
     """
 
+    kind: Kind
     generations: Generations
     exports: Exports
     backlog: Backlog
@@ -209,7 +211,7 @@ class Rebuild:
         with suppress(Unavailable):
             if not any(each.live and each.number == number for each in self.generations.all()):
                 self._forget(number)
-                log.info("%s was not finished and is removed", generation_name(number))
+                log.info("%s was not finished and is removed", self.kind.generation(number))
 
     def _forget(self, number: int) -> None:
         """The queue first: while there is one, its generation shows where to look for it."""

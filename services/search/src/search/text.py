@@ -49,7 +49,7 @@ _DIACRITICS = (range(0x0300, 0x0370), range(0x1AB0, 0x1B00), range(0x1DC0, 0x1E0
 _FOLD = str.maketrans(_LETTERS | {chr(point): "" for block in _DIACRITICS for point in block})
 
 
-class Kind(IntEnum):
+class Match(IntEnum):
     """How a token answers a word, worst first."""
 
     FUZZY = 1
@@ -131,20 +131,20 @@ class Matcher:
         self._exact = frozenset(word.folded for word in words)
         self._prefixes = tuple(word.folded for word in words if word.prefix)
         self._fuzzy = [(edits, [word.folded for word in words if word.edits == edits]) for edits in (1, 2)]
-        self._known: dict[str, Kind | None] = {}
+        self._known: dict[str, Match | None] = {}
 
-    def __call__(self, token: str) -> Kind | None:
+    def __call__(self, token: str) -> Match | None:
         """The best way in which `token`, folded, answers one of the words; None where it answers none."""
         if token not in self._known:
             self._known[token] = self._best(token)
         return self._known[token]
 
-    def _best(self, token: str) -> Kind | None:
+    def _best(self, token: str) -> Match | None:
         if token in self._exact:
-            return Kind.EXACT
+            return Match.EXACT
         if token.startswith(self._prefixes):
-            return Kind.PREFIX
+            return Match.PREFIX
         for edits, candidates in self._fuzzy:
             if process.extractOne(token, candidates, scorer=OSA.distance, score_cutoff=edits) is not None:
-                return Kind.FUZZY
+                return Match.FUZZY
         return None

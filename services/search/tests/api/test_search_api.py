@@ -18,7 +18,7 @@ from common.web.serve import running
 from search import bootstrap
 from search.config import Config
 from search.domain import Applied, Document
-from search.ports import Clock, Index
+from search.ports import Clock, Corpora, Index
 
 Make = Callable[..., Document]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -34,11 +34,12 @@ def served(index_url: str, tmp_path: Any) -> Iterator[tuple[httpx.Client, Index]
     """The API with an empty index, and that index."""
     environ = {"INDEX_URL": index_url, "BROKER_URL": f"sqlite:///{tmp_path}/broker.db"}
     app = bootstrap.http(load(Config, environ), lambda binder: binder.bind(Clock, to=StoppedClock()))
-    index = app.injector.get(Index)
-    index.ensure(writing=True)
+    corpora = app.injector.get(Corpora)
+    for corpus in corpora.values():
+        corpus.index.ensure(writing=True)
     with running(app) as server, httpx.Client(base_url=server.url, timeout=20) as client:
-        yield client, index
-    index.close()
+        yield client, corpora["rooms"].index
+    corpora.close()
     app.injector.get(Broker).close()
 
 
@@ -78,7 +79,8 @@ def test_an_answer_has_the_shape_of_the_design(served: tuple[httpx.Client, Index
                     "name": ["<mark>Sunny</mark> &lt;b&gt; <mark>room</mark>"],
                     "description": ["A <mark>room</mark> &amp; a view."],
                 },
-                "room": room.room,
+                "room": room.listing,
+                "items": [],
             }
         ],
         "facets": {"city": [{"value": "Berlin", "count": 1}], "price": [{"value": 500, "count": 1}]},
@@ -106,7 +108,7 @@ def test_an_indexed_room_is_read_with_its_version_and_trace(served: tuple[httpx.
     assert answer.json() == {
         "id": room.id,
         "version": 1,
-        "room": room.room,
+        "room": room.listing,
         "trace_id": room.trace_id,
         "request_id": "r-1",
         "event_id": "e-1",
@@ -116,7 +118,7 @@ def test_an_indexed_room_is_read_with_its_version_and_trace(served: tuple[httpx.
         "indexed_at": "2026-01-02T03:04:06Z",
     }
     assert served[0].get(f"/v1.0/search/rooms/{room.id.upper()}").json()["id"] == room.id
-    served[1].apply([Document(id=room.id, version=2, room=None)])
+    served[1].apply([Document(id=room.id, version=2, listing=None)])
     for id in (room.id, hidden.id, document().id):
         answer = served[0].get(f"/v1.0/search/rooms/{id}")
         assert answer.status_code == 404
@@ -315,7 +317,7 @@ def served_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Clie
     app = bootstrap.http(load(Config, {"DATA_DIR": str(folder)}))
     with running(app) as server, httpx.Client(base_url=server.url) as client:
         yield client
-    app.injector.get(Index).close()
+    app.injector.get(Corpora).close()
     app.injector.get(Broker).close()
 
 
@@ -405,7 +407,7 @@ def test_without_its_index_the_api_answers_503(tmp_path: Any, unused_port: int) 
         assert client.get("/livez").status_code == 200
         assert client.get("/readyz").status_code == 200
         page = client.get("/metrics").text
-        assert sample(page, "http_requests_total", operation="search", status="503") == 1
+        assert sample(page, "http_requests_total", operation="search_rooms", status="503") == 1
         assert not shows(page, "index_lag_seconds")
     app.injector.get(Broker).close()
 
@@ -424,7 +426,7 @@ def _waiting(served: tuple[httpx.Client, Index], path: str, *tokens: str, **head
 
 def test_a_search_waits_for_what_was_written(served: tuple[httpx.Client, Index], document: Make) -> None:
     room, hidden, gone, late = document(), document(is_visible=False), document(), document()
-    served[1].apply([room, hidden, Document(id=gone.id, version=2, room=None)])
+    served[1].apply([room, hidden, Document(id=gone.id, version=2, listing=None)])
     written = [f"rooms/{room.id}@1", f"rooms/{hidden.id}@1", f"rooms/{gone.id}@2"]
     answer = _waiting(served, "/v1.0/search/rooms", *written, Prefer="wait=10")
     assert answer.headers["Preference-Applied"] == "wait=10"
@@ -441,7 +443,7 @@ def test_a_search_waits_for_what_was_written(served: tuple[httpx.Client, Index],
 
 def test_a_malformed_token_is_a_400_that_names_the_header(served: tuple[httpx.Client, Index], document: Make) -> None:
     for path in ("/v1.0/search/rooms", f"/v1.0/search/rooms/{document().id}"):
-        for token in ("7", f"items/{document().id}@1"):
+        for token in ("7", f"people/{document().id}@1"):
             answer = _waiting(served, path, token)
             assert answer.status_code == 400
             assert [(error["in"], error["name"]) for error in answer.json()["errors"]] == [("header", "Atrium-Consistency")]
@@ -457,5 +459,5 @@ def test_while_the_index_is_away_nobody_waits_for_it(document: Make) -> None:
             answer = client.get("/v1.0/search/rooms", headers=headers)
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
             assert answer.elapsed < timedelta(seconds=9), "it waits for nobody"
-        app.injector.get(Index).close()
+        app.injector.get(Corpora).close()
         app.injector.get(Broker).close()

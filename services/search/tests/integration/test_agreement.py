@@ -8,13 +8,20 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from injector import Injector
 
+from common.config import load
+from search import bootstrap, use_cases
+from search.config import Config
 from search.domain import Document, Market, Page, Query, Range, Sort
 from search.geo import FURTHEST, Box, Circle, Point
+from search.kinds import KINDS, ROOMS, Kind
 from search.ports import Index
 from search.text import words
+from search.use_cases import PrepareIndices, SearchListings
 
-ROOMS, QUERIES = 600, 400
+LISTINGS, QUERIES = 600, 400
+ROOM_IDS = [str(UUID(int=number, version=4)) for number in range(1, 120)]
 _SPELT = """
     room rooms roof Zimmer zimmer Zimer möbliert moebliert Balkon balcon balcony sunny Sunny! sunnny studio Studios appartement apartment
     apartement l'étage 3rd 3 4 42m2 Łódź Straße strasse 東京 大阪市 ห้องนอน комната комнату ёлка İstanbul istanbul ıstanbul kitchen kithcen
@@ -31,7 +38,7 @@ CITIES = [
 def _rooms(chance: random.Random, make: Callable[..., Document]) -> Iterator[Document]:
     """Many ties in every field, a few places many share, others at the edges of the earth."""
     places = [(52.52, 13.405), (52.520001, 13.405), (90.0, 0.0), (-90.0, 180.0), (0.0, 180.0), (0.0, -180.0), (0.0, 179.999)]
-    for number in range(ROOMS):
+    for number in range(LISTINGS):
         lat, lon = chance.choice(places) if chance.random() < 0.4 else (chance.uniform(52, 53), chance.uniform(13, 14))
         city, country = chance.choice(CITIES)
         price = chance.choice([0, 7, 99, 100, 450, 450, 1250, 999_999, 10**12])
@@ -55,7 +62,32 @@ def _rooms(chance: random.Random, make: Callable[..., Document]) -> Iterator[Doc
         )
 
 
-def _query(chance: random.Random) -> Query:
+def _items(chance: random.Random, make: Callable[..., Document]) -> Iterator[Document]:
+    """The same for items, of which many share a room, and some have none, or no price."""
+    places = {id: (chance.uniform(52, 53), chance.uniform(13, 14), chance.choice(CITIES)[0]) for id in ROOM_IDS}
+    for number in range(LISTINGS):
+        id = chance.choice(ROOM_IDS)
+        lat, lon, city = places[id]
+        room = {"version": 1, "name": chance.choice(VOCABULARY), "coordinates": {"lat": lat, "lon": lon}}
+        room |= {"city": chance.choice([city, city, None]), "is_visible": chance.random() < 0.95}
+        alone = number % 7 == 0
+        yield make(
+            version=chance.randrange(1, 5),
+            name=" ".join(chance.choices(VOCABULARY, k=chance.randrange(1, 5))),
+            description=chance.choice([None, " ".join(chance.choices(VOCABULARY, k=chance.randrange(1, 25)))]),
+            category=chance.choice([None, "Music", "music", "Möbel", "mobel", "Tools"]),
+            condition=chance.choice([None, "new", "good", "used"]),
+            price=chance.choice([None, 0, 7, 99, 100, 450, 450, 1250, 999_999, 10**12]),
+            currency=chance.choice(["EUR", "EUR", "EUR", "CHF"]),
+            provider=chance.choice([None, "Nestly", "nestly", "Wohnbörse", *(f"p{i}" for i in range(30))]),
+            room_id=None if alone else id,
+            room=None if alone else room,
+            is_visible=chance.random() < 0.95,
+            created_at=f"2026-01-0{chance.randrange(1, 5)}T00:00:00.00000{chance.randrange(0, 3)}Z",
+        )
+
+
+def _query(chance: random.Random, kind: Kind) -> Query:
     def maybe(value: Callable[[], Any], otherwise: Any, likely: float = 0.15) -> Any:
         return value() if chance.random() < likely else otherwise
 
@@ -80,17 +112,24 @@ def _query(chance: random.Random) -> Query:
         *([Sort.RELEVANCE] * 4 if sought else []),
         *([Sort.DISTANCE] * 3 if near else []),
     ]
+    filters: dict[str, Any] = {
+        "price": maybe(lambda: bounds([0, 50, 100, 450, 1250, 10**12]), None),
+        "monthly_price": maybe(lambda: bounds([0, 14, 200, 900, 10**6]), None),
+        "property_size": maybe(lambda: bounds([0, 12.5, 20, 50.5]), None),
+        "provider": maybe(lambda: tuple(chance.choices(["NESTLY", "wohnborse", "p1", "none"], k=2)), ()),
+        "recurrency": maybe(lambda: tuple(chance.choices(["daily", "weekly", "monthly"], k=2)), ()),
+        "furnished": maybe(lambda: chance.choice([True, False]), None),
+        "city": maybe(lambda: tuple(chance.choices(["berlin", "zurich", "lodz", "sao paulo", "washington, d.c."], k=2)), ()),
+        "country": maybe(lambda: ("germany", "日本"), ()),
+        "category": maybe(lambda: tuple(chance.choices(["MUSIC", "mobel", "tools"], k=2)), ()),
+        "condition": maybe(lambda: tuple(chance.choices(["new", "good", "used"], k=2)), ()),
+        "room_id": maybe(lambda: tuple(chance.choices(ROOM_IDS, k=9)), ()),
+    }
+    facets = ["provider", "city", "price", *(["recurrency"] if kind is ROOMS else ["category", "condition"])]
     return Query(
         words=sought,
-        price=maybe(lambda: bounds([0, 50, 100, 450, 1250, 10**12]), Range()),
-        monthly_price=maybe(lambda: bounds([0, 14, 200, 900, 10**6]), Range()),
-        property_size=maybe(lambda: bounds([0, 12.5, 20, 50.5]), Range()),
+        filters={name: each for name, each in filters.items() if name in kind.fields and (each or each is False)},
         currency=maybe(lambda: chance.choice(["EUR", "CHF", "XXX"]), None),
-        providers=maybe(lambda: tuple(chance.choices(["NESTLY", "wohnborse", "p1", "none"], k=2)), ()),
-        recurrencies=maybe(lambda: tuple(chance.choices(["daily", "weekly", "monthly"], k=2)), ()),
-        furnished=maybe(lambda: chance.choice([True, False]), None),
-        cities=maybe(lambda: tuple(chance.choices(["berlin", "zurich", "lodz", "sao paulo", "washington, d.c."], k=2)), ()),
-        countries=maybe(lambda: ("germany", "日本"), ()),
         near=near,
         box=maybe(
             lambda: chance.choice(
@@ -99,7 +138,7 @@ def _query(chance: random.Random) -> Query:
             None,
         ),
         sort=chance.choice(sorts),
-        facets=tuple(chance.sample(["provider", "city", "recurrency", "price"], k=chance.randrange(5))),  # type: ignore[arg-type]
+        facets=tuple(chance.sample(facets, k=chance.randrange(len(facets) + 1))),
         limit=chance.choice([1, 7, 100]),
     ).on(Market("EUR"))
 
@@ -135,16 +174,19 @@ def engines(tantivy_url: str, elasticsearch_url: str, open_index: Callable[[str]
 
 
 @pytest.mark.slow
-def test_both_engines_answer_random_queries_alike(engines: tuple[Index, Index], document: Callable[..., Document]) -> None:
+@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+def test_both_engines_answer_random_queries_alike(
+    kind: Kind, engines: tuple[Index, Index], document: Callable[..., Document]
+) -> None:
     chance = random.Random(20260102)
-    corpus = list(_rooms(chance, document))
+    corpus = list((_rooms if kind is ROOMS else _items)(chance, document))
     shown = sum(each.visible for each in corpus)
     for each in engines:
         each.apply(corpus)
         _until_found(each, shown)
     matched = 0
     for number in range(QUERIES):
-        query = _query(chance)
+        query = _query(chance, kind)
         while True:
             ours, theirs = (each.search(query) for each in engines)
             assert _answer(ours) == _answer(theirs), f"query {number}: {query}"
@@ -158,6 +200,55 @@ def test_both_engines_answer_random_queries_alike(engines: tuple[Index, Index], 
             if query.sort is Sort.DISTANCE:
                 break
     assert matched > 20 * QUERIES  # or the queries were no test
+
+
+@pytest.fixture
+def pairs(
+    tantivy_url: str, elasticsearch_url: str, open_index: Callable[[str], Index]
+) -> Iterator[tuple[SearchListings, SearchListings]]:
+    """Both engines with both kinds, as the API searches them."""
+    made = []
+    for url in (tantivy_url, elasticsearch_url):
+        injector = Injector([bootstrap.configure(load(Config, {"INDEX_URL": url}))])
+        injector.get(PrepareIndices)(writing=True)
+        made.append(injector.get(SearchListings))
+    yield made[0], made[1]
+    for each in made:
+        each.corpora.close()
+
+
+@pytest.mark.slow
+def test_both_engines_find_rooms_by_their_items_alike(
+    pairs: tuple[SearchListings, SearchListings],
+    document: Callable[..., Document],
+    thing: Callable[..., Document],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(use_cases, "HOLDERS", 60)  # so that some queries find more
+    chance = random.Random(20260103)
+    rooms = [replace(each, id=id) for each, id in zip(_rooms(chance, document), ROOM_IDS, strict=False)]
+    items = list(_items(chance, thing))
+    for each in pairs:
+        each.corpora["rooms"].index.apply(rooms)
+        each.corpora["items"].index.apply(items)
+        _until_found(each.corpora["rooms"].index, sum(room.visible for room in rooms))
+        _until_found(each.corpora["items"].index, sum(item.visible for item in items))
+    by_items = incomplete = 0
+    for number in range(QUERIES // 2):
+        query = replace(_query(chance, ROOMS), words=words(_text(chance)))
+        while True:
+            ours, theirs = (each(ROOMS, query) for each in pairs)
+            told = [[(one.hit.id, [held.id for held in one.held]) for one in each.found] for each in (ours, theirs)]
+            assert _answer(ours.page) == _answer(theirs.page), f"query {number}: {query}"
+            assert told[0] == told[1], f"query {number}: {query}"
+            assert ours.complete == theirs.complete
+            by_items += sum(bool(held) for _, held in told[0])
+            incomplete += not ours.complete
+            if ours.page.next is None or query.sort is Sort.DISTANCE or chance.random() < 0.5:
+                break
+            query = replace(query, after=ours.page.next)
+    assert by_items > QUERIES
+    assert incomplete
 
 
 def test_a_query_walks_over_every_match_once_in_both_engines_by_distance(

@@ -9,6 +9,7 @@ from common.errors import Unavailable
 from search.adapters.elasticsearch import ElasticsearchIndex
 from search.audit import Audit, Difference, Kind
 from search.domain import Applied, Document
+from search.kinds import ROOMS
 from search.ports import Exports, Generations, Index
 
 Make = Callable[..., Document]
@@ -30,7 +31,7 @@ class Kept(Exports):
 
 
 def _gone(document: Document, version: int = 2) -> Document:
-    return replace(document, version=version, room=None)
+    return replace(document, version=version, listing=None)
 
 
 def _next(document: Document) -> Document:
@@ -139,7 +140,7 @@ def test_an_export_out_of_order_is_trouble_and_no_flood_of_differences(index: In
 
 
 def test_an_index_that_is_away_is_trouble() -> None:
-    away = ElasticsearchIndex("http://127.0.0.1:1/")
+    away = ElasticsearchIndex("http://127.0.0.1:1/", ROOMS)
     with pytest.raises(Unavailable):
         list(Audit(away, Kept())())
     away.close()

@@ -12,7 +12,7 @@ from common.events.codec import Codec
 from common.events.envelope import to_message
 from common.messaging.connect import connect
 from common.messaging.port import Broker, Burial, Message
-from common.messaging.topology import ROOMS, SEARCH_ROOMS, TOPOLOGY
+from common.messaging.topology import ITEMS, ROOMS, SEARCH_ITEMS, SEARCH_ROOMS, TOPOLOGY, Queue
 from common.testing.broker_contract import take
 from common.testing.waiting import eventually
 from search.__main__ import main
@@ -43,29 +43,30 @@ def run(broker_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     return run
 
 
-def deletion(id: str) -> Message:
-    body = Codec(Catalogue.load()).encode("RoomDeleted", {"id": ID, "version": 2, "url": "https://a.example/", "deleted_at": NOW})
+def deletion(id: str, exchange: str = ROOMS) -> Message:
+    type = "RoomDeleted" if exchange == ROOMS else "ItemDeleted"
+    body = Codec(Catalogue.load()).encode(type, {"id": ID, "version": 2, "url": "https://a.example/", "deleted_at": NOW})
     return to_message(
-        id=id, source="/rooms", type="RoomDeleted", subject=ID, sequence=2, time=NOW, dataschema="",
+        id=id, source=f"/{exchange}", type=type, subject=ID, sequence=2, time=NOW, dataschema="",
         traceparent=f"00-{TRACE}-b7ad6b7169203331-01", request_id="r-1", body=body,
     )  # fmt: skip
 
 
-def bury(broker: Broker, *batch: Message, reason: str = "invalid") -> None:
-    assert all(broker.publisher().publish(ROOMS, batch, 10))
-    before = broker.depth(SEARCH_ROOMS.dead)
-    with closing(broker.subscribe(SEARCH_ROOMS, 10)) as subscription:
+def bury(broker: Broker, *batch: Message, reason: str = "invalid", queue: Queue = SEARCH_ROOMS) -> None:
+    assert all(broker.publisher().publish(queue.bindings[0][0], batch, 10))
+    before = broker.depth(queue.dead)
+    with closing(broker.subscribe(queue, 10)) as subscription:
         subscription.bury([Burial(each, reason, "the index is in a mood") for each in take(subscription, len(batch))])
-    eventually(lambda: broker.depth(SEARCH_ROOMS.dead) == before + len(batch))
+    eventually(lambda: broker.depth(queue.dead) == before + len(batch))
 
 
 def test_a_letter_is_listed_shown_sent_back_and_no_more_there(broker: Broker, run: Run) -> None:
-    assert run("list") == (0, "nothing in search.rooms.dead\n", "")
+    assert run("list") == (0, "nothing in search.rooms.dead or search.items.dead\n", "")
     bury(broker, deletion("e-1"))
     status, listed, _ = run("list")
     head, row = (line.split() for line in listed.splitlines())
-    assert head == ["id", "type", "subject", "reason", "when", "attempts", "redrives"]
-    assert (status, row[:4], row[5:]) == (0, ["e-1", "RoomDeleted", ID, "invalid"], ["0", "0"])
+    assert head == ["id", "type", "subject", "reason", "when", "attempts", "redrives", "queue"]
+    assert (status, row[:4], row[5:]) == (0, ["e-1", "RoomDeleted", ID, "invalid"], ["0", "0", "search.rooms"])
 
     status, shown, _ = run("show", "e-1")
     told = {name: value for name, _, value in (line.partition(" ") for line in shown.split("\n\n")[0].splitlines())}
@@ -78,7 +79,7 @@ def test_a_letter_is_listed_shown_sent_back_and_no_more_there(broker: Broker, ru
 
     assert run("redrive", "--id", "e-1")[:2] == (0, "1 redriven\n")
     eventually(lambda: broker.depth(SEARCH_ROOMS.name) == 1)
-    assert run("list")[1] == "nothing in search.rooms.dead\n"
+    assert run("list")[1] == "nothing in search.rooms.dead or search.items.dead\n"
 
 
 def test_the_list_is_json_for_programs(broker: Broker, run: Run) -> None:
@@ -98,6 +99,19 @@ def test_what_cannot_be_decoded_is_shown_in_hex_and_steers_no_terminal(broker: B
     assert "\nbody of 40 bytes, undecodable: no schema here has the fingerprint" in shown
     assert f"\n  {NOISE.body[:32].hex()}\n  {NOISE.body[32:].hex()}\n" in shown
     assert "  odd: \\x1b[2J\n" in shown and "\x1b" not in shown
+
+
+def test_letters_of_both_queues_are_listed_found_and_go_back_to_their_own(broker: Broker, run: Run) -> None:
+    bury(broker, deletion("e-1"))
+    bury(broker, deletion("e-2", ITEMS), deletion("e-3", ITEMS), queue=SEARCH_ITEMS)
+    told = [json.loads(line) for line in run("list", "--json")[1].splitlines()]
+    assert [(each["id"], each["queue"]) for each in told] == [
+        *(("e-1", "search.rooms"), ("e-2", "search.items"), ("e-3", "search.items")),
+    ]
+    assert "ItemDeleted" in run("show", "e-3")[1]
+    assert run("discard", "--id", "e-3", "--why", "a test")[:2] == (0, "1 moved to search.items.discarded\n")
+    assert run("redrive", "--all")[:2] == (0, "2 redriven\n")
+    eventually(lambda: (broker.depth(SEARCH_ROOMS.name), broker.depth(SEARCH_ITEMS.name)) == (1, 1))
 
 
 def test_letters_are_sent_back_by_reason_or_all(broker: Broker, run: Run) -> None:
@@ -141,9 +155,12 @@ def test_a_discarded_letter_keeps_its_reason_and_who_discarded_it(broker: Broker
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["show", "nobody"], "search: no message in search.rooms.dead has the id 'nobody'\n"),
-        (["redrive", "--id", "nobody"], "search: no message in search.rooms.dead has the id 'nobody'\n"),
-        (["discard", "--id", "nobody", "--why", "x"], "search: no message in search.rooms.dead has the id 'nobody'\n"),
+        (["show", "nobody"], "search: no message in search.rooms.dead or search.items.dead has the id 'nobody'\n"),
+        (["redrive", "--id", "nobody"], "search: no message in search.rooms.dead or search.items.dead has the id 'nobody'\n"),
+        (
+            ["discard", "--id", "nobody", "--why", "x"],
+            "search: no message in search.rooms.dead or search.items.dead has the id 'nobody'\n",
+        ),
         (["discard", "--id", "e", "--why", " "], "search: --why: must say in 1 to 500 characters why nobody needs this letter\n"),
     ],
 )

@@ -12,12 +12,14 @@ import pytest
 
 from common.errors import Unavailable, WrongSetting
 from search.adapters.elasticsearch import ElasticsearchIndex
-from search.adapters.elasticsearch_mapping import MAPPINGS, source
+from search.adapters.elasticsearch_mapping import mappings, source
 from search.domain import Applied, Document, Query, Refused
+from search.kinds import ROOMS
 from search.ports import Index
 from search.projection import Fields, project
 
 Make = Callable[..., Document]
+MAPPINGS = mappings(ROOMS)
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def index(elasticsearch_url: str, open_index: Callable[[str], Index]) -> Index:
 
 
 def _fields(document: Document) -> Fields:
-    fields = project(document)
+    fields = project(ROOMS, document)
     assert isinstance(fields, Fields)
     return fields
 
@@ -126,13 +128,13 @@ def test_what_was_indexed_before_a_field_came_is_found_without_a_rebuild(
     fields = {name: type for name, type in MAPPINGS["properties"].items() if name != "furnished"}
     api.put(f"/{alias}-g1", json={"mappings": MAPPINGS | {"properties": fields}, "aliases": {alias: {}}}).raise_for_status()
     older, newer = document(), document(furnished=True)
-    written = {name: value for name, value in source(older, _fields(older)).items() if name != "furnished"}
+    written = {name: value for name, value in source(ROOMS, older, _fields(older)).items() if name != "furnished"}
     api.put(f"/{alias}/_doc/{older.id}", params={"version": 1, "version_type": "external"}, json=written).raise_for_status()
     index.ensure(writing=True)
     assert index.apply([newer]) == [Applied()]
     eventually(lambda: index.search(Query()).total == 2, "one of the two is not found")
-    assert [hit.id for hit in index.search(Query(furnished=True)).hits] == [newer.id]
-    assert index.search(Query(furnished=False)).total == 0
+    assert [hit.id for hit in index.search(Query(filters={"furnished": True})).hits] == [newer.id]
+    assert index.search(Query(filters={"furnished": False})).total == 0
 
 
 def test_an_alias_over_two_generations_makes_the_batch_wait(index: Index, api: httpx.Client, alias: str, document: Make) -> None:
@@ -175,7 +177,7 @@ def test_items_that_cannot_be_written_now_make_the_batch_wait(
 
 
 def test_a_large_batch_is_sent_in_portions(index: Index, document: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.adapters.elasticsearch.BULK", 10_000)
+    monkeypatch.setattr("search.adapters.elasticsearch_bulk.BULK", 10_000)
     index.ensure(writing=True)
     batch = [document(description="x" * 3000, coordinates={"lat": 91 if number == 7 else 1, "lon": 1}) for number in range(20)]
     outcomes = index.apply(batch)
@@ -188,7 +190,7 @@ def test_a_server_that_is_not_there_is_unavailable_and_no_password_is_told(
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        index = ElasticsearchIndex(f"http://elastic:s3cret@127.0.0.1:{free.getsockname()[1]}")
+        index = ElasticsearchIndex(f"http://elastic:s3cret@127.0.0.1:{free.getsockname()[1]}", ROOMS)
         caplog.set_level(logging.DEBUG)
         steps: list[Callable[[], object]] = [
             *(lambda: index.apply([document()]), lambda: index.search(Query()), lambda: index.get(document().id), index.count),

@@ -11,10 +11,12 @@ import pytest
 from common.config import load
 from common.errors import NotFound, Unavailable, WrongSetting
 from search.adapters import elasticsearch_hold
-from search.adapters.tantivy_live import TantivyIndex, live_number
+from search.adapters.tantivy_live import TantivyIndex
+from search.adapters.tantivy_place import Place
 from search.bootstrap import open_generations
 from search.config import Config
 from search.domain import Applied, Document, Generation, Query
+from search.kinds import KINDS, ROOMS, Kind
 from search.ports import Generations, Index
 
 Make = Callable[..., Document]
@@ -23,13 +25,18 @@ Eventually = Callable[[Callable[[], bool], str], None]
 Fill = Callable[..., list[Document]]
 
 
+@pytest.fixture(params=KINDS.values(), ids=str)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return request.param  # type: ignore[no-any-return]
+
+
 def _swap(generations: Generations, number: int) -> None:
     with generations.hold(generations.mark()):
         generations.swap(number)
 
 
 def _gone(document: Document) -> Document:
-    return replace(document, version=document.version + 1, room=None)
+    return replace(document, version=document.version + 1, listing=None)
 
 
 def test_the_first_generation_is_live(generations: Generations, index: Index, document: Make, eventually: Eventually) -> None:
@@ -40,9 +47,9 @@ def test_the_first_generation_is_live(generations: Generations, index: Index, do
     eventually(lambda: generations.all() == [Generation(1, True, 3)], "tombstones are counted, progress is not")
 
 
-def test_without_an_index_there_are_no_generations(index_url: str) -> None:
+def test_without_an_index_there_are_no_generations(index_url: str, kind: Kind) -> None:
     with pytest.raises(WrongSetting, match="search migrate"):
-        open_generations(load(Config, {"INDEX_URL": index_url})).all()
+        open_generations(load(Config, {"INDEX_URL": index_url}), kind).all()
 
 
 def test_versions_are_those_of_searches_hidden_rooms_and_tombstones_too(
@@ -58,7 +65,7 @@ def test_versions_are_those_of_searches_hidden_rooms_and_tombstones_too(
 def test_a_scan_goes_through_everything_in_order(
     index: Index, document: Make, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.adapters.tantivy._SCANNED", 10)
+    monkeypatch.setattr("search.adapters.tantivy_reader._SCANNED", 10)
     monkeypatch.setattr("search.adapters.elasticsearch.PAGE", 10)
     many = [document() for _ in range(40)]
     twins = [replace(document(), id=f"01938b6e-5f0a-7c1e-8a55-0000000000{number:02}") for number in range(25)]  # one upper half
@@ -195,12 +202,12 @@ def test_the_live_generation_can_be_written_beside_the_process_that_writes_it(
 
 
 def test_who_died_holding_writers_holds_them_no_longer_than_their_patience(
-    elasticsearch_url: str, open_index: OpenIndex, document: Make, monkeypatch: pytest.MonkeyPatch
+    elasticsearch_url: str, kind: Kind, open_index: OpenIndex, document: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elasticsearch_hold, "LONGEST", 0.0)
     index = open_index(elasticsearch_url)
     index.ensure(writing=True)
-    generations = open_generations(load(Config, {"INDEX_URL": elasticsearch_url}))
+    generations = open_generations(load(Config, {"INDEX_URL": elasticsearch_url}), kind)
     number = generations.make()
     with generations.hold(generations.mark()):
         with pytest.raises(Unavailable):
@@ -212,12 +219,12 @@ def test_who_died_holding_writers_holds_them_no_longer_than_their_patience(
 
 
 def test_what_a_dead_process_left_half_done_is_tidied(
-    generations: Generations, index: Index, index_url: str, document: Make
+    generations: Generations, index: Index, index_url: str, kind: Kind, document: Make
 ) -> None:
     hold = generations.hold(generations.mark())
     hold.__enter__()
     if index_url.startswith("http"):  # the other hold is a lock, and goes with its process
-        open_generations(load(Config, {"INDEX_URL": index_url})).tidy()
+        open_generations(load(Config, {"INDEX_URL": index_url}), kind).tidy()
         assert index.apply([document()]) == [Applied()]
     hold.__exit__(None, None, None)
     generations.tidy()
@@ -227,6 +234,6 @@ def test_what_a_dead_process_left_half_done_is_tidied(
 def test_a_file_that_names_no_generation_is_a_wrong_setting(tmp_path: Path) -> None:
     (tmp_path / "live").write_text("rooms-g0\n")
     with pytest.raises(WrongSetting, match="names no generation"):
-        TantivyIndex(f"tantivy:///{tmp_path}").search(Query())
+        TantivyIndex(f"tantivy:///{tmp_path}", ROOMS).search(Query())
     (tmp_path / "live").unlink()
-    assert live_number(tmp_path) is None
+    assert Place(ROOMS, tmp_path).live() is None

@@ -1,4 +1,4 @@
-"""What every index does: versions, tombstones, refusals, progress. Once on Tantivy, once on Elasticsearch."""
+"""What every index does: versions, tombstones, refusals, progress. Each kind of listings, once on Tantivy, once on Elasticsearch."""
 
 import random
 import threading
@@ -12,6 +12,7 @@ import pytest
 from common.errors import NotFound
 from search.domain import Applied, Document, Query, Refused
 from search.geo import Circle, Point
+from search.kinds import ITEMS, KINDS, ROOMS, Kind
 from search.ports import Index
 from search.text import words
 
@@ -20,20 +21,25 @@ Eventually = Callable[[Callable[[], bool], str], None]
 Fill = Callable[..., list[Document]]
 
 
+@pytest.fixture(params=KINDS.values(), ids=str)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return request.param  # type: ignore[no-any-return]
+
+
 def _next(document: Document, versions: int = 1, **changes: Any) -> Document:
     version = document.version + versions
-    return replace(document, version=version, room={**(document.room or {}), **changes, "version": version})
+    return replace(document, version=version, listing={**(document.listing or {}), **changes, "version": version})
 
 
 def _deleted(document: Document) -> Document:
-    return replace(document, version=document.version + 1, room=None)
+    return replace(document, version=document.version + 1, listing=None)
 
 
 def test_what_was_applied_is_read_back_and_found(index: Index, document: Make, fill: Fill) -> None:
     (attic,) = fill(document(name="Attic"))
     assert index.get(attic.id) == attic
     (hit,) = index.search(Query()).hits
-    assert (hit.id, hit.version, hit.room) == (attic.id, 1, attic.room)
+    assert (hit.id, hit.version, hit.listing) == (attic.id, 1, attic.listing)
     assert index.count() == 1
 
 
@@ -41,7 +47,7 @@ def test_stale_and_duplicate_documents_change_nothing(index: Index, document: Ma
     first = document(name="old")
     second = _next(first, name="new")
     assert index.apply([second]) == [Applied()]
-    assert index.apply([first, second, replace(second, room=dict(first.room or {}))]) == [Applied()] * 3
+    assert index.apply([first, second, replace(second, listing=dict(first.listing or {}))]) == [Applied()] * 3
     assert index.get(first.id) == second
 
 
@@ -99,14 +105,14 @@ def test_an_unknown_id_is_not_found(index: Index, document: Make) -> None:
 @pytest.mark.parametrize(
     "long_text", ["x" * 20_000, "é" * 20_000, "東" * 20_000, "x👍" * 10_000, "word " * 4_000, "a1 " * 6_666 + "zz"]
 )
-def test_the_largest_listing_is_indexed_and_found(index: Index, document: Make, fill: Fill, long_text: str) -> None:
+def test_the_largest_listing_is_indexed_and_found(kind: Kind, index: Index, document: Make, fill: Fill, long_text: str) -> None:
+    own = {"monthly_price": 10**12, "property_size": 1_000_000.0} if kind is ROOMS else {"category": "c" * 100}
     fill(
         document(
             name="größter " + "𝔘" * 192,
             description=long_text,
             price=10**12,
-            monthly_price=10**12,
-            property_size=1_000_000.0,
+            **own,
             provider="p" * 100,
             url="https://a.example/" + "u" * 2030,
             area={
@@ -121,7 +127,9 @@ def test_the_largest_listing_is_indexed_and_found(index: Index, document: Make, 
         )
     )
     longest = words(long_text)[0].folded  # as much of it as counts
-    found = index.search(Query(words=words(f"grosster {longest}"), facets=("provider", "city", "price"), cities=("ss" * 200,)))
+    found = index.search(
+        Query(words=words(f"grosster {longest}"), facets=("provider", "city", "price"), filters={"city": ("ss" * 200,)})
+    )
     assert found.total == 1
     assert found.facets["price"][0].value == 10**12
 
@@ -144,9 +152,7 @@ def test_the_corners_of_the_earth_can_be_indexed_and_found(index: Index, documen
         {"id": "no-uuid"},
         {"id": "x" * 600},
         {"provider": "p" * 40_000},
-        {"property_size": float("nan")},
         {"created_at": "yesterday"},
-        {"area": "Berlin"},
         {"name": None},
     ],
     ids=str,
@@ -158,6 +164,24 @@ def test_a_document_that_cannot_be_indexed_is_refused_alone(index: Index, docume
     assert isinstance(outcomes[2], Refused)
     assert outcomes[2].reason == "invalid"
     assert all(index.get(each.id) == each for each in good)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (ROOMS, {"property_size": float("nan")}),
+        (ROOMS, {"monthly_price": -1}),
+        (ROOMS, {"area": "Berlin"}),
+        (ITEMS, {"room": "Berlin"}),
+        (ITEMS, {"category": 7}),
+        (ITEMS, {"category": "c" * 40_000}),
+    ],
+    ids=str,
+)
+def test_what_only_one_kind_has_is_judged_too(kind: Kind, index: Index, document: Make, changes: dict[str, Any]) -> None:
+    good = document()
+    outcomes = index.apply([document(**changes), good])
+    assert [type(each) for each in outcomes] == [Refused, Applied]
 
 
 def test_nothing_is_applied_at_once(index: Index) -> None:

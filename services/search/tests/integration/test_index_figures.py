@@ -13,6 +13,7 @@ from common.testing.metrics import sample
 from search.adapters.elasticsearch import ElasticsearchIndex
 from search.adapters.tantivy_live import TantivyIndex
 from search.domain import Contents, Document
+from search.kinds import ROOMS
 from search.ports import Index
 
 Make = Callable[..., Document]
@@ -25,13 +26,16 @@ def metrics() -> Metrics:
 
 
 def counted(url: str, metrics: Metrics) -> Index:
-    items = BulkItems(metrics)
-    return TantivyIndex(url, items) if url.startswith("tantivy:") else ElasticsearchIndex(url, items=items)
+    items = BulkItems(metrics, "rooms")
+    return TantivyIndex(url, ROOMS, items) if url.startswith("tantivy:") else ElasticsearchIndex(url, ROOMS, items=items)
 
 
 def items(metrics: Metrics) -> dict[str, float]:
     page = metrics.exposed()
-    return {status: sample(page, "index_items_total", status=status) for status in ("applied", "stale", "refused", "retried")}
+    return {
+        status: sample(page, "index_items_total", index="rooms", status=status)
+        for status in ("applied", "stale", "refused", "retried")
+    }
 
 
 def test_each_document_counts_by_what_the_index_did_with_it(index_url: str, metrics: Metrics, document: Make) -> None:
@@ -40,7 +44,7 @@ def test_each_document_counts_by_what_the_index_did_with_it(index_url: str, metr
     one, other = document(), document()
     nowhere = document(coordinates={"lat": 91.0, "lon": 0.0})
     index.apply([one, other])
-    index.apply([one, nowhere, replace(one, version=2, room=None)])
+    index.apply([one, nowhere, replace(one, version=2, listing=None)])
     index.apply([other])
     assert items(metrics) == {"applied": 3, "stale": 2, "refused": 1, "retried": 0}
     index.close()
@@ -62,14 +66,14 @@ def test_what_comes_again_counts_as_retried(
 def test_it_says_what_is_in_it(
     index: Index, document: Make, fill: Callable[..., Any], eventually: Callable[[Callable[[], bool], str], None]
 ) -> None:
-    assert index.contents() == Contents(rooms=0, hidden=0, tombstones=0, versions=0)
+    assert index.contents() == Contents(living=0, hidden=0, tombstones=0, versions=0)
     shown, hidden, gone = document(), document(is_visible=False), document()
     fill(shown, hidden, gone)
-    index.apply([replace(shown, version=7), replace(gone, version=2, room=None)])
-    expected = Contents(rooms=2, hidden=1, tombstones=1, versions=7 + 1 + 2)
+    index.apply([replace(shown, version=7), replace(gone, version=2, listing=None)])
+    expected = Contents(living=2, hidden=1, tombstones=1, versions=7 + 1 + 2)
     eventually(lambda: index.contents() == expected, "the figures do not follow")
 
 
 def test_an_index_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        ElasticsearchIndex(NOWHERE).contents()
+        ElasticsearchIndex(NOWHERE, ROOMS).contents()

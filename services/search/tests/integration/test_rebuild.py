@@ -19,11 +19,12 @@ from common.messaging.connect import connect
 from common.messaging.port import Broker, Message
 from common.messaging.topology import ROOMS, SEARCH_ROOMS, TOPOLOGY, Queue
 from common.testing.waiting import eventually
-from search.adapters.backlog import QueueBacklog, queue_of
+from search.adapters.backlog import QueueBacklog, beside
 from search.adapters.tantivy_generations import TantivyGenerations
 from search.bootstrap import SystemClock
 from search.domain import Applied, Document, Query
-from search.entrypoints.consumer import IndexRooms
+from search.entrypoints.consumer import IndexListings
+from search.kinds import ROOMS as KIND
 from search.ports import Backlog, Exports, Generations, Index
 from search.rebuild import NothingOlder, Rebuild, Step, TooFew
 from search.use_cases import ApplyChanges
@@ -70,7 +71,9 @@ def broker(broker_url: str) -> Iterator[Broker]:
 def backlog(broker: Broker) -> Backlog:
     codec = Codec(Catalogue.load())
     return QueueBacklog(
-        broker, lambda queue, index: Consumer(broker, queue, codec, IndexRooms(ApplyChanges(index), SystemClock()), batch=10)
+        broker,
+        SEARCH_ROOMS,
+        lambda queue, index: Consumer(broker, queue, codec, IndexListings(KIND, ApplyChanges(index), SystemClock()), batch=10),
     )
 
 
@@ -91,13 +94,13 @@ def rebuild(generations: Generations, kept: Kept, embedded_broker_url: str, mean
         codec = Codec(Catalogue.load())
 
         def consumer(queue: Queue, index: Index) -> Consumer:
-            return Consumer(broker, queue, codec, IndexRooms(ApplyChanges(index), SystemClock()), batch=10)
+            return Consumer(broker, queue, codec, IndexListings(KIND, ApplyChanges(index), SystemClock()), batch=10)
 
-        yield Rebuild(generations, kept, QueueBacklog(broker, consumer), meanwhile)
+        yield Rebuild(KIND, generations, kept, QueueBacklog(broker, SEARCH_ROOMS, consumer), meanwhile)
 
 
 def _gone(document: Document) -> Document:
-    return replace(document, version=document.version + 1, room=None)
+    return replace(document, version=document.version + 1, listing=None)
 
 
 def _next(document: Document) -> Document:
@@ -174,7 +177,7 @@ def test_what_ends_it_early_leaves_the_live_generation_and_nothing_else(
     with pytest.raises(KeyboardInterrupt):
         rebuild.forward(keep=False)
     assert _numbers(generations) == [(1, True)]
-    assert not _takes(rebuild.backlog._broker, queue_of(2).name)  # type: ignore[attr-defined]
+    assert not _takes(rebuild.backlog._broker, beside(SEARCH_ROOMS, 2).name)  # type: ignore[attr-defined]
     assert index.apply([_next(room)]) == [Applied()]
     meanwhile.happens = {}
     kept.keep(_next(room))
@@ -202,7 +205,7 @@ def test_a_generation_that_refuses_what_the_live_one_has_does_not_take_over(
     rebuild: Rebuild, generations: Generations, kept: Kept, index: Index, document: Make, meanwhile: Meanwhile
 ) -> None:
     room = document()
-    meanwhile.happens = {Step.HOLD: lambda: (index.apply([room]), kept.keep(replace(room, room={"is_visible": True})))}
+    meanwhile.happens = {Step.HOLD: lambda: (index.apply([room]), kept.keep(replace(room, listing={"is_visible": True})))}
     with pytest.raises(TooFew, match="the live generation stays: the next one refuses 1"):
         rebuild.forward(keep=False)
     assert index.get(room.id) == room
@@ -252,7 +255,7 @@ def test_an_index_that_cannot_be_opened_is_rebuilt(
         open_index(tantivy_url).ensure(writing=True)
     room = document()
     kept.keep(room)
-    Rebuild(TantivyGenerations(tantivy_url), kept, backlog, Meanwhile()).forward(keep=False)
+    Rebuild(KIND, TantivyGenerations(tantivy_url, KIND), kept, backlog, Meanwhile()).forward(keep=False)
     again = open_index(tantivy_url)
     again.ensure(writing=True)
     assert again.get(room.id) == room
@@ -262,7 +265,7 @@ def test_an_index_that_cannot_be_opened_is_rebuilt(
     empty = open_index(tantivy_url)
     empty.ensure(writing=True)
     assert empty.count() == 0
-    Rebuild(TantivyGenerations(tantivy_url), kept, backlog, Meanwhile()).forward(keep=False)
+    Rebuild(KIND, TantivyGenerations(tantivy_url, KIND), kept, backlog, Meanwhile()).forward(keep=False)
     assert empty.get(room.id) == room
 
 
@@ -283,7 +286,7 @@ def test_what_the_backlog_kept_is_drained_and_its_rest_handed_over(
     _publish(broker, _deletion(first), NOISE)
     with backlog.draining(2, index):
         eventually(lambda: index.versions([first.id]) == {first.id: 2})
-        eventually(lambda: broker.depth(queue_of(2).dead) == 1)
+        eventually(lambda: broker.depth(beside(SEARCH_ROOMS, 2).dead) == 1)
     _publish(broker, _deletion(second))
     eventually(lambda: backlog.waiting(2) == 1)
     before = broker.depth(SEARCH_ROOMS.name)
@@ -294,7 +297,7 @@ def test_what_the_backlog_kept_is_drained_and_its_rest_handed_over(
     assert (dead.id, dead.body, dead.headers["dead_reason"]) == ("noise", NOISE.body, "unknown-schema")
     handed = broker.browse(SEARCH_ROOMS.name, 10)[-1]
     assert (handed.id, handed.routing_key) == (_deletion(second).id, "RoomDeleted")
-    assert not _takes(broker, queue_of(2).name)
+    assert not _takes(broker, beside(SEARCH_ROOMS, 2).name)
     backlog.end(2, forget=False)
 
 
@@ -304,6 +307,6 @@ def test_a_forgotten_backlog_hands_nothing_over(backlog: Backlog, broker: Broker
     eventually(lambda: backlog.waiting(2) == 2)
     before = broker.depth(SEARCH_ROOMS.name)
     backlog.end(2, forget=True)
-    assert not _takes(broker, queue_of(2).name)
+    assert not _takes(broker, beside(SEARCH_ROOMS, 2).name)
     assert (broker.depth(SEARCH_ROOMS.name), broker.depth(SEARCH_ROOMS.dead)) == (before, 0)
     backlog.end(2, forget=True)

@@ -14,11 +14,11 @@ def test_it_says_where_it_listens_and_what_it_uses_but_no_password(tmp_path: Pat
     settings = {"DATA_DIR": str(tmp_path), "SEARCH_PORT": port, "BROKER_URL": "amqp://guest:secret@127.0.0.1:1/"}
     environ = {"PATH": os.environ["PATH"], "LOG_LEVEL": "info", "LOG_FORMAT": "json"} | settings
     with subprocess.Popen([sys.executable, "-m", "search", "all"], env=environ, stderr=subprocess.PIPE, text=True) as process:
-        lines = [process.stderr.readline() for _ in range(3)]  # the first: a new index
+        lines = [process.stderr.readline() for _ in range(4)]  # the first two: a new index each
         process.terminate()
         _, rest = process.communicate(timeout=30)
     index = f"tantivy:///{tmp_path}/index"
-    assert [json.loads(line)["message"] for line in lines[1:]] == [
+    assert [json.loads(line)["message"] for line in lines[2:]] == [
         f"listening on http://127.0.0.1:{port}; index {index}, broker amqp://127.0.0.1:1/",
         f"consuming from amqp://127.0.0.1:1/ into {index}",
     ]

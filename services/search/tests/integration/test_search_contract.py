@@ -16,7 +16,7 @@ BERLIN = Point(52.52, 13.405)
 
 
 def _names(index: Index, query: Query) -> list[str]:
-    return [hit.room["name"] for hit in index.search(query).hits]
+    return [hit.listing["name"] for hit in index.search(query).hits]
 
 
 def test_words_are_found_in_name_place_and_description(index: Index, document: Make, fill: Fill) -> None:
@@ -72,7 +72,7 @@ def test_newest_and_prices_order_with_the_id_as_tie_breaker(index: Index, docume
             for price, tick in [(5, 1), (3, 2), (5, 2), (10**12, 0), (0, 1), (3, 1), (5, 1)]
         )
     )
-    rooms = [each.room or {} for each in made]
+    rooms = [each.listing or {} for each in made]
     for sort, key in [
         (Sort.NEWEST, lambda room: (-int(room["created_at"][-2]), room["id"])),
         (Sort.PRICE, lambda room: (room["price"], room["id"])),
@@ -141,32 +141,32 @@ def test_filters_narrow_and_their_values_are_alternatives(index: Index, document
     def names(query: Query) -> str:
         return "".join(sorted(_names(index, query)))
 
-    assert names(Query(price=Range(100, 300))) == "abc"
-    assert names(Query(price=Range(low=201))) == "cd"
-    assert names(Query(price=Range(high=199))) == "a"
-    assert names(Query(price=Range(0, 0))) == ""
-    assert names(Query(monthly_price=Range(300, 867))) == "bcd"
-    assert names(Query(price=Range(0, 10**12)).on(Market("EUR"))) == "bcd"
+    assert names(Query(filters={"price": Range(100, 300)})) == "abc"
+    assert names(Query(filters={"price": Range(low=201)})) == "cd"
+    assert names(Query(filters={"price": Range(high=199)})) == "a"
+    assert names(Query(filters={"price": Range(0, 0)})) == ""
+    assert names(Query(filters={"monthly_price": Range(300, 867)})) == "bcd"
+    assert names(Query(filters={"price": Range(0, 10**12)}).on(Market("EUR"))) == "bcd"
     assert names(Query(sort=Sort.PRICE).on(Market("CHF"))) == "a"
     assert names(Query(currency="CHF")) == "a"
     assert names(Query().on(Market("EUR"))) == "abcd"
-    assert names(Query(property_size=Range(10.5, 20))) == "ab"
-    assert names(Query(property_size=Range(high=10.4))) == ""
-    assert names(Query(providers=("WOHNBORSE",))) == "b"
-    assert names(Query(providers=("wohnbörse", "nestly"))) == "abcd"
-    assert names(Query(cities=("zurich",))) == "ab"
-    assert names(Query(cities=("lodz", "Zürich"))) == "abc"
-    assert names(Query(cities=("zuric",))) == ""
-    assert names(Query(countries=("schweiz", "polska"), cities=("LODZ",))) == "c"
-    assert names(Query(recurrencies=("daily", "weekly"))) == "ab"
+    assert names(Query(filters={"property_size": Range(10.5, 20)})) == "ab"
+    assert names(Query(filters={"property_size": Range(high=10.4)})) == ""
+    assert names(Query(filters={"provider": ("WOHNBORSE",)})) == "b"
+    assert names(Query(filters={"provider": ("wohnbörse", "nestly")})) == "abcd"
+    assert names(Query(filters={"city": ("zurich",)})) == "ab"
+    assert names(Query(filters={"city": ("lodz", "Zürich")})) == "abc"
+    assert names(Query(filters={"city": ("zuric",)})) == ""
+    assert names(Query(filters={"country": ("schweiz", "polska"), "city": ("LODZ",)})) == "c"
+    assert names(Query(filters={"recurrency": ("daily", "weekly")})) == "ab"
 
 
 def test_a_room_of_which_nobody_knows_whether_it_is_furnished_is_neither(index: Index, document: Make, fill: Fill) -> None:
     older = document(name="indexed before anyone asked")
-    del older.room["furnished"]
+    del older.listing["furnished"]
     fill(older, document(name="unknown"), document(name="furnished", furnished=True), document(name="bare", furnished=False))
-    assert _names(index, Query(furnished=True)) == ["furnished"]
-    assert _names(index, Query(furnished=False)) == ["bare"]
+    assert _names(index, Query(filters={"furnished": True})) == ["furnished"]
+    assert _names(index, Query(filters={"furnished": False})) == ["bare"]
     assert index.search(Query()).total == 4
 
 
@@ -191,7 +191,9 @@ def test_a_facet_counts_under_every_filter_but_its_own(index: Index, document: M
         "recurrency": [Facet("monthly", 5), Facet("weekly", 1)],
         "price": [Facet(9, 1), Facet(400, 1), Facet(450, 1), Facet(1000, 1), Facet(1500, 1)],  # in one currency
     }
-    filtered = index.search(Query(providers=("other",), cities=("BERLIN",), price=Range(low=450), facets=asked).on(Market("EUR")))
+    filtered = index.search(
+        Query(facets=asked, filters={"provider": ("other",), "city": ("BERLIN",), "price": Range(low=450)}).on(Market("EUR"))
+    )
     assert filtered.total == 0
     assert filtered.facets == {
         "provider": [Facet("Nestly", 2)],
@@ -199,7 +201,7 @@ def test_a_facet_counts_under_every_filter_but_its_own(index: Index, document: M
         "recurrency": [],
         "price": [],
     }
-    assert index.search(Query(facets=("city",), cities=("zurich",))).facets == {"city": everything.facets["city"]}
+    assert index.search(Query(facets=("city",), filters={"city": ("zurich",)})).facets == {"city": everything.facets["city"]}
     assert index.search(Query()).facets == {}
 
 

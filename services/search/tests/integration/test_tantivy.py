@@ -18,6 +18,7 @@ from common.errors import NotFound, Unavailable, WrongSetting
 from common.testing.waiting import eventually
 from search.adapters.tantivy_live import TantivyIndex
 from search.domain import Applied, Document, Query
+from search.kinds import ROOMS
 from search.ports import Index
 
 Make = Callable[..., Document]
@@ -27,7 +28,8 @@ _WRITER = """
 import sys, orjson
 from search.adapters.tantivy_live import TantivyIndex
 from search.domain import Document
-index = TantivyIndex(sys.argv[1])
+from search.kinds import ROOMS
+index = TantivyIndex(sys.argv[1], ROOMS)
 index.ensure(writing=True)
 index.apply([Document(**orjson.loads(sys.stdin.buffer.readline()))])
 print("applied", flush=True)
@@ -38,7 +40,8 @@ _KILLED_BEFORE_IT_COULD_MERGE = """
 import os, sys, orjson
 from search.adapters.tantivy_live import TantivyIndex
 from search.domain import Document
-index = TantivyIndex(sys.argv[1])
+from search.kinds import ROOMS
+index = TantivyIndex(sys.argv[1], ROOMS)
 for line in sys.stdin.buffer:
     index.apply([Document(**each) for each in orjson.loads(line)])
 os._exit(9)
@@ -68,7 +71,7 @@ def test_a_change_is_not_lost_on_segments_that_are_merged_meanwhile(
 
 
 def _next(document: Document) -> Document:
-    return replace(document, version=2, room={**(document.room or {}), "version": 2})
+    return replace(document, version=2, listing={**(document.listing or {}), "version": 2})
 
 
 def test_a_second_writer_is_told_so_in_one_line(tantivy_url: str, open_index: OpenIndex, document: Make) -> None:
@@ -109,12 +112,12 @@ def test_a_reader_sees_what_another_process_writes_and_it_outlives_that_process(
 
 def test_what_was_applied_is_there_after_opening_anew(tantivy_url: str, document: Make) -> None:
     room, gone = document(), document()
-    first = TantivyIndex(tantivy_url)
+    first = TantivyIndex(tantivy_url, ROOMS)
     first.ensure(writing=True)
-    first.apply([room, Document(id=gone.id, version=2, room=None)])
+    first.apply([room, Document(id=gone.id, version=2, listing=None)])
     first.close()
-    second = TantivyIndex(tantivy_url)
-    second.apply([gone, Document(id=room.id, version=1, room=None)])
+    second = TantivyIndex(tantivy_url, ROOMS)
+    second.apply([gone, Document(id=room.id, version=1, listing=None)])
     assert second.get(room.id) == room
     with pytest.raises(NotFound):
         second.get(gone.id)
@@ -145,7 +148,7 @@ def test_a_folder_with_the_fields_of_another_release_says_how_to_make_the_next_i
     with pytest.raises(WrongSetting, match="made by another release") as caught:
         open_index(tantivy_url).ensure(writing=True)
     assert str(folder) in str(caught.value)
-    assert "`search rebuild`" in str(caught.value)
+    assert "`search rebuild rooms`" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "damaged" not in str(caught.value)
 
@@ -154,10 +157,11 @@ _OTHER_USER = """
 import os, sys
 from search.adapters.tantivy_live import TantivyIndex
 from common.errors import WrongSetting
+from search.kinds import ROOMS
 if os.geteuid() == 0:
     os.setuid(65534)  # permissions do not bind root
 try:
-    TantivyIndex(sys.argv[1]).ensure(writing=True)
+    TantivyIndex(sys.argv[1], ROOMS).ensure(writing=True)
 except WrongSetting as error:
     print(error)
 """
@@ -174,7 +178,7 @@ def reachable() -> Iterator[Path]:
 @pytest.mark.parametrize("mode", [0o000, 0o555])
 def test_a_folder_of_another_user_is_not_called_broken(reachable: Path, mode: int) -> None:
     tantivy_url = f"tantivy:///{reachable}/index"
-    first = TantivyIndex(tantivy_url)
+    first = TantivyIndex(tantivy_url, ROOMS)
     first.ensure(writing=True)
     first.close()
     folder = _folder(tantivy_url)
@@ -192,7 +196,7 @@ def test_a_folder_of_another_user_is_not_called_broken(reachable: Path, mode: in
 
 
 def test_lost_segment_files_are_a_wrong_setting_too(tantivy_url: str, open_index: OpenIndex, document: Make) -> None:
-    first = TantivyIndex(tantivy_url)
+    first = TantivyIndex(tantivy_url, ROOMS)
     first.ensure(writing=True)
     first.apply([document()])
     first.close()

@@ -48,9 +48,9 @@ def test_a_higher_price_is_never_in_a_lower_bucket(one: int, other: int) -> None
 @pytest.mark.parametrize(
     "query",
     [
-        Query(price=Range(low=1)),
-        Query(price=Range(high=0)),
-        Query(monthly_price=Range(0)),
+        Query(filters={"price": Range(low=1)}),
+        Query(filters={"price": Range(high=0)}),
+        Query(filters={"monthly_price": Range(0)}),
         Query(sort=Sort.PRICE),
         Query(sort=Sort.PRICE_DESCENDING),
     ],

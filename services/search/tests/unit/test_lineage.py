@@ -35,7 +35,7 @@ def written(version: int = 7, **more: Any) -> Written:
 
 
 def document(version: int = 7, **more: Any) -> Document:
-    known: dict[str, Any] = {"room": {"is_visible": True}, "event_id": EVENT, "trace_id": TRACE, "request_id": "r-7"}
+    known: dict[str, Any] = {"listing": {"is_visible": True}, "event_id": EVENT, "trace_id": TRACE, "request_id": "r-7"}
     times = {"event_time": at(3), "indexed_at": at(50), "attempts": 2, "deliveries": 3}
     return Document(id=ID, version=version, **known | times | more)
 
@@ -96,10 +96,10 @@ def test_a_dead_letter_is_why():
 
 
 def test_tombstones_and_hidden_rooms_are_told_apart():
-    gone = shown(written=written(deleted=True), document=document(room=None))
+    gone = shown(written=written(deleted=True), document=document(listing=None))
     assert gone[0].endswith("both at version 7 (deleted)")
     assert gone[-1].endswith("indexed version 7, as a tombstone, handed out 3 times")
-    hidden = shown(written=written(), document=document(room={"is_visible": False}))
+    hidden = shown(written=written(), document=document(listing={"is_visible": False}))
     assert hidden[-1].endswith("indexed version 7, hidden from searches, handed out 3 times")
 
 

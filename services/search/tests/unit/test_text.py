@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import OSA
 
-from search.text import TOKEN, Kind, Matcher, Word, fold, fold_name, indexed, tokens, words
+from search.text import TOKEN, Match, Matcher, Word, fold, fold_name, indexed, tokens, words
 
 LATIN = st.text(st.sampled_from("abcdeéß"), min_size=1, max_size=9)
 
@@ -104,22 +104,22 @@ def test_a_token_matches_as_the_rules_say(token: str, typed: list[str]) -> None:
     query = words(" ".join(typed))
     expected = None
     if any(token.startswith(word.folded) for word in query if word.prefix):
-        expected = Kind.PREFIX
+        expected = Match.PREFIX
     elif any(OSA.distance(token, word.folded) <= word.edits for word in query):
-        expected = Kind.FUZZY
+        expected = Match.FUZZY
     if any(token == word.folded for word in query):
-        expected = Kind.EXACT
+        expected = Match.EXACT
     assert Matcher(query)(token) == expected
 
 
 def test_swapped_neighbours_are_one_typo() -> None:
     matcher = Matcher((Word("flat"),))
-    assert matcher("falt") is Kind.FUZZY
-    assert matcher("flta") is Kind.FUZZY
+    assert matcher("falt") is Match.FUZZY
+    assert matcher("flta") is Match.FUZZY
     assert matcher("tafl") is None
 
 
 @given(st.text(string.ascii_letters + "éß ", max_size=40))
 def test_every_token_of_a_text_is_found_by_its_own_word(text: str) -> None:
     for token in tokens(text):
-        assert Matcher((Word(token.folded),))(token.folded) is Kind.EXACT
+        assert Matcher((Word(token.folded),))(token.folded) is Match.EXACT

@@ -93,7 +93,7 @@ def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
     # A URL may hold a password: name what is wrong without repeating it.
     if scheme not in schemes:
         raise WrongSetting(name, f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-    if scheme in ("sqlite", "tantivy"):
+    if scheme in ("sqlite", "tantivy", "file"):
         if not rest.startswith("/") or len(rest) < 2:
             raise WrongSetting(name, f"must name a file, as in {scheme}:///path")
         return

@@ -1,12 +1,12 @@
-"""`dead list | show | redrive | discard`: the dead letters of one queue, in the command line of the service that consumes it."""
+"""`dead list | show | redrive | discard`: the dead letters of queues, in the command line of the service that consumes them."""
 
 import argparse
 import getpass
 import os
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -29,16 +29,20 @@ _ROWS = 100  # of a table, unless told otherwise
 _HEX_ROW = 32  # bytes
 
 
-def dead_commands(queue: Queue, open: Callable[[], tuple[Broker, Codec]]) -> Group:
+def dead_commands(queues: Sequence[Queue], open: Callable[[], tuple[Broker, Codec]]) -> Group:
     """The sub-commands over what `open` gives."""
-    dead = _Dead(queue, open)
+    dead = _Dead(queues, open)
     return Group(
-        f"what {queue.name} could not take: see it, send it back, discard it",
+        f"what {' and '.join(queue.name for queue in queues)} could not take: see it, send it back, discard it",
         {
             "list": Command("list dead letters, the oldest first", dead.list, _list_arguments),
             "show": Command("show a dead letter: the event, why it is dead, what it went through", dead.show, _show_arguments),
             "redrive": Command("send dead letters back to their queue", dead.redrive, _redrive_arguments),
-            "discard": Command(f"move a dead letter to {queue.discarded}, with a reason", dead.discard, _discard_arguments),
+            "discard": Command(
+                f"move a dead letter to {' or '.join(queue.discarded for queue in queues)}, with a reason",
+                dead.discard,
+                _discard_arguments,
+            ),
         },
     )
 
@@ -47,13 +51,12 @@ def dead_commands(queue: Queue, open: Callable[[], tuple[Broker, Codec]]) -> Gro
 class _Dead:
     """The commands' bodies; each answers its exit status."""
 
-    queue: Queue
+    queues: Sequence[Queue]
     open: Callable[[], tuple[Broker, Codec]]
 
     def list(self, arguments: argparse.Namespace) -> int:
         broker, _ = self.open()
-        name = _named(self.queue, arguments)
-        with closing(broker), closing(letters(broker, name)) as found:
+        with closing(broker), closing(self._letters(broker, arguments)) as found:
             if arguments.json:
                 for letter in islice(found, arguments.limit):
                     sys.stdout.write(f"{json_text(_summary(letter))}\n")
@@ -61,9 +64,9 @@ class _Dead:
             rows = [_summary(letter) for letter in islice(found, arguments.limit or _ROWS)]
             more = next(found, None) is not None
         if not rows:
-            sys.stdout.write(f"nothing in {name}\n")
+            sys.stdout.write(f"nothing in {self._names(arguments)}\n")
             return 0
-        _printed(_table(rows))
+        _printed(_table(rows, several=len(self.queues) > 1))
         if more:
             sys.stdout.write("there are more; --limit shows them\n")
         return 0
@@ -71,7 +74,7 @@ class _Dead:
     def show(self, arguments: argparse.Namespace) -> int:
         broker, codec = self.open()
         with closing(broker):
-            letter = find(broker, _named(self.queue, arguments), arguments.id)
+            letter = self._found(broker, arguments)
         summary, told = _summary(letter), as_dict(letter.message, codec)
         for name, value in summary.items():
             sys.stdout.write(f"{name:<13} {legible(value)}\n")
@@ -100,17 +103,18 @@ class _Dead:
             columns = BarColumn(20), TextColumn("{task.completed:,.0f} redriven", markup=False)
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
                 task = progress.add_task("redrive", total=None)
-                outcome = redrive(
-                    broker,
-                    self.queue,
-                    wanted,
-                    force=arguments.force,
-                    report=lambda so_far: progress.update(task, completed=so_far.done),
-                )
-        if arguments.id is not None and outcome == Redriven():
-            raise NoSuchLetter(self.queue.dead, arguments.id)
-        sys.stdout.write(f"{_told(outcome, self.queue)}\n")
-        return 1 if outcome.guarded or outcome.refused else 0
+                outcomes: list[tuple[Queue, Redriven]] = []
+                for queue in self.queues:
+                    before = sum(outcome.done for _, outcome in outcomes)
+
+                    def report(so_far: Redriven, before: int = before) -> None:
+                        progress.update(task, completed=before + so_far.done)
+
+                    outcomes.append((queue, redrive(broker, queue, wanted, force=arguments.force, report=report)))
+        if arguments.id is not None and all(outcome == Redriven() for _, outcome in outcomes):
+            raise NoSuchLetter(self._names(arguments), arguments.id)
+        sys.stdout.write(f"{_told(outcomes)}\n")
+        return 1 if any(outcome.guarded or outcome.refused for _, outcome in outcomes) else 0
 
     def discard(self, arguments: argparse.Namespace) -> int:
         why = " ".join(arguments.why.split())
@@ -118,9 +122,30 @@ class _Dead:
             raise WrongSetting("--why", f"must say in 1 to {_LONGEST_WHY} characters why nobody needs this letter")
         broker, _ = self.open()
         with closing(broker):
-            count = discard(broker, self.queue, arguments.id, why=why, who=_who())
-        sys.stdout.write(f"{count} moved to {self.queue.discarded}\n")
+            moved = 0
+            for queue in self.queues:
+                with suppress(NoSuchLetter):
+                    count = discard(broker, queue, arguments.id, why=why, who=_who())
+                    sys.stdout.write(f"{count} moved to {queue.discarded}\n")
+                    moved += count
+        if not moved:
+            raise NoSuchLetter(self._names(arguments), arguments.id)
         return 0
+
+    def _letters(self, broker: Broker, arguments: argparse.Namespace) -> Generator[DeadLetter]:
+        """Of each queue the oldest first."""
+        for queue in self.queues:
+            with closing(letters(broker, _named(queue, arguments))) as found:
+                yield from found
+
+    def _found(self, broker: Broker, arguments: argparse.Namespace) -> DeadLetter:
+        for queue in self.queues:
+            with suppress(NoSuchLetter):
+                return find(broker, _named(queue, arguments), arguments.id)
+        raise NoSuchLetter(self._names(arguments), arguments.id)
+
+    def _names(self, arguments: argparse.Namespace) -> str:
+        return " or ".join(_named(queue, arguments) for queue in self.queues)
 
 
 def _who() -> str:
@@ -132,7 +157,7 @@ def _who() -> str:
 
 
 def _named(queue: Queue, arguments: argparse.Namespace) -> str:
-    return queue.discarded if arguments.discarded else queue.dead
+    return queue.discarded if getattr(arguments, "discarded", False) else queue.dead
 
 
 def _summary(letter: DeadLetter) -> dict[str, Any]:
@@ -154,8 +179,8 @@ def _summary(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    shown = ["id", "type", "subject", "reason", "when", "attempts", "redrives"]
+def _table(rows: list[dict[str, Any]], *, several: bool) -> Table:
+    shown = ["id", "type", "subject", "reason", "when", "attempts", "redrives", *(["queue"] if several else [])]
     shown += [name for name in ("why", "by", "discarded") if any(name in row for row in rows)]
     table = Table(box=None, pad_edge=False)
     for name in shown:
@@ -171,12 +196,13 @@ def _printed(table: Table) -> None:
     (console if console.is_terminal else Console(width=2000)).print(table)
 
 
-def _told(outcome: Redriven, queue: Queue) -> str:
-    told = f"{outcome.done:,} redriven"
-    if outcome.guarded:
-        told += f"; {outcome.guarded:,} stay, redriven {MOST_REDRIVES} times already (--force sends them all the same)"
-    if outcome.refused:
-        told += f"; {outcome.refused:,} stay, {queue.name} did not take them"
+def _told(outcomes: Sequence[tuple[Queue, Redriven]]) -> str:
+    told = f"{sum(outcome.done for _, outcome in outcomes):,} redriven"
+    if guarded := sum(outcome.guarded for _, outcome in outcomes):
+        told += f"; {guarded:,} stay, redriven {MOST_REDRIVES} times already (--force sends them all the same)"
+    for queue, outcome in outcomes:
+        if outcome.refused:
+            told += f"; {outcome.refused:,} stay, {queue.name} did not take them"
     return told
 
 

@@ -1,4 +1,4 @@
-"""The command line of a service of listings: `api | relay | all | migrate | status | import FILE | export FILE | events tail`."""
+"""The command line of a service of listings: `api | relay | images | all | migrate | status | import FILE | export FILE | events tail`."""
 
 import argparse
 import logging
@@ -25,6 +25,8 @@ from common.listings.service import Service
 from common.messaging.port import Broker
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
+from common.security.client import service_auth
+from common.security.principal import ADMIN
 from common.status import status_command
 from common.supervisor import end_with_parent, passed_on, supervise
 from common.web.serve import bound, serve
@@ -36,14 +38,15 @@ def listing_commands(service: Service) -> dict[str, Command | Group]:
     """The commands that all such services have, and one for each of its own workers."""
     line = _CommandLine(service)
     name = service.name
-    dead = {} if service.queue is None else {"dead": dead_commands(service.queue, line.broker)}
+    dead = {} if service.queue is None else {"dead": dead_commands([service.queue], line.broker)}
     return {
         "api": Command("serve the REST API", lambda arguments: line.api(arguments.fd), passed_on),
-        "relay": Command("publish the outbox", lambda _: line.run(api=False, workers=["relay"])),
+        "relay": Command("publish the outbox", line.worker("relay")),
+        "images": Command("fetch the images that listings name", line.worker("images")),
         **{each: Command(f"run the {each}", line.worker(each)) for each in service.workers},
         "all": Command(
             "serve the API and publish the outbox, with all other workers, in one process",
-            lambda _: line.run(api=True, workers=["relay", *service.workers]),
+            lambda _: line.run(api=True, workers=list(service.all_workers)),
         ),
         "migrate": Command("bring the database to the newest schema", lambda _: line.migrate()),
         "status": status_command(name, lambda: service.status(line.config())),
@@ -120,7 +123,8 @@ class _CommandLine:
             if arguments.file.endswith(".avro"):
                 raise WrongSetting(arguments.file, "is no whole export: it does not start like an Avro container file")
             url = arguments.url or _url(config)
-            return import_file(arguments.file, self.service.kind, url, patience=arguments.patience)
+            auth = service_auth(config, f"{self.service.name}:write")
+            return import_file(arguments.file, self.service.kind, url, auth, arguments.patience)
         if arguments.url:
             raise WrongSetting("--url", "an export is restored in the database itself, which DATABASE_URL names")
         injector = Injector(self.service.modules(config))
@@ -132,7 +136,9 @@ class _CommandLine:
             injector.get(Engine).dispose()
 
     def export(self, arguments: argparse.Namespace) -> None:
-        export_file(arguments.file, self.service.kind, arguments.url or _url(self.config()), self.service.container())
+        config, service = self.config(), self.service
+        auth = service_auth(config, ADMIN)
+        export_file(arguments.file, service.kind, arguments.url or _url(config), service.container(), auth)
 
     def _require_migrated(self, engine: Engine) -> None:
         try:

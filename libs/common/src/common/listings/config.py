@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.config import setting
+from common.security.config import SecurityConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListingsConfig:
+class ListingsConfig(SecurityConfig):
     """A service's own names itself in `SERVICE`, as in `ROOMS`, and has a `port`. Raises WrongSetting through `common.config.load`."""
 
     data_dir: Path = setting("{SERVICE}_DATA_DIR", "DATA_DIR", default=Path(".data"))
-    host: str = setting("{SERVICE}_HOST", default="127.0.0.1")
     port: int = setting("{SERVICE}_PORT", minimum=1, maximum=65535)
     images_url: str = setting(
         "{SERVICE}_IMAGES_URL",
@@ -19,6 +19,17 @@ class ListingsConfig:
         schemes=("http", "https"),
         default=lambda so_far: f"http://127.0.0.1:{so_far['port']}/images",
     )
+    images_store: str = setting(  # see common.images.connect
+        "{SERVICE}_IMAGES_STORE",
+        "IMAGES_STORE",
+        schemes=("file", "s3"),
+        default=lambda so_far: f"{so_far['data_dir'].absolute().as_uri()}/images",
+    )
+    images_access_key: str = setting("{SERVICE}_IMAGES_ACCESS_KEY", "IMAGES_ACCESS_KEY", "AWS_ACCESS_KEY_ID", default="")
+    images_secret_key: str = setting("{SERVICE}_IMAGES_SECRET_KEY", "IMAGES_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", default="")
+    images_allow: tuple[str, ...] = setting("{SERVICE}_IMAGES_ALLOW", "IMAGES_ALLOW", default=())  # see common.images.addresses
+    images_lease: float = setting("{SERVICE}_IMAGES_LEASE", "IMAGES_LEASE", default=180.0, minimum=1)  # see common.images.table
+    images_workers: int = setting("{SERVICE}_IMAGES_WORKERS", "IMAGES_WORKERS", default=8, minimum=1, maximum=64)  # threads
     workers: int = setting("{SERVICE}_WORKERS", "WORKERS", default=1, minimum=1, maximum=64)  # processes of `api`
     metrics_port: int = setting(
         "{SERVICE}_METRICS_PORT", "METRICS_PORT", default=0, minimum=1, maximum=65535

@@ -38,6 +38,7 @@ def create_listing_tables(name: str, *filters: sa.Column) -> None:  # type: igno
         sqlite_autoincrement=True,
     )
     create_idempotency_keys()
+    create_images()
 
 
 def create_idempotency_keys() -> None:
@@ -51,6 +52,27 @@ def create_idempotency_keys() -> None:
     op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"])
 
 
+def create_images() -> None:
+    op.create_table(
+        "images",
+        sa.Column("key", sa.String(64), primary_key=True),
+        sa.Column("url", sa.String(2048), nullable=False),
+        sa.Column("host", sa.String(255), nullable=False),
+        sa.Column("state", sa.String(8), nullable=False, server_default="pending"),
+        sa.Column("due_at", sa.BigInteger(), nullable=False, server_default="0"),
+        sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("taken", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("lease", sa.String(32), nullable=False, server_default=""),
+        sa.Column("reason", sa.String(32), nullable=False, server_default=""),
+        sa.Column("detail", sa.String(300), nullable=False, server_default=""),
+        sa.Column("width", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("height", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("size", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("settled_at", sa.BigInteger(), nullable=False, server_default="0"),
+    )
+    op.create_index("images_due", "images", ["state", "due_at"])
+
+
 def drop_listing_tables(name: str) -> None:
-    for each in ("idempotency_keys", "outbox", name):
+    for each in ("images", "idempotency_keys", "outbox", name):
         op.drop_table(each)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, LargeBinary, MetaData, Row, String, Table, Uuid
 
 from common.db.versioned import outbox_table
+from common.images.table import images_table
 from common.listings.domain import Aggregate, Kind
 from common.listings.ports import Kept, Origin
 
@@ -26,6 +27,7 @@ class Tables:
     listings: Table
     outbox: Table
     keys: Table
+    images: Table
     filters: tuple[str, ...]
 
     @property
@@ -65,7 +67,9 @@ def listing_tables(kind: Kind, *filters: Column[Any]) -> Tables:
         Column("answer", LargeBinary, nullable=False),
         Column("created_at", DateTime(timezone=True), nullable=False, index=True),
     )
-    return Tables(metadata, listings, outbox_table(metadata), keys, tuple(column.name for column in filters))
+    return Tables(
+        metadata, listings, outbox_table(metadata), keys, images_table(metadata), tuple(column.name for column in filters)
+    )
 
 
 def columns(tables: Tables, listing: Aggregate) -> dict[str, Any]:

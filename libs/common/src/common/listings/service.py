@@ -19,6 +19,13 @@ from common.events.codec import Codec
 from common.events.container import CONTENT_TYPE, Container
 from common.events.outbox import Gate, backlog, full, gauges
 from common.events.relay import Relay
+from common.images.addresses import Allowed
+from common.images.connect import open_store
+from common.images.fetch import Fetcher
+from common.images.serving import PATH, images_page
+from common.images.store import Store
+from common.images.table import Images, images_gauges, images_part
+from common.images.worker import ImageWorker
 from common.listings.backup import Restoration
 from common.listings.config import ListingsConfig
 from common.listings.controller import IDEMPOTENCY_KEY, Controller
@@ -34,11 +41,12 @@ from common.listings.use_cases import Browse, Export, Import, Publish, Read, Res
 from common.messaging.connect import connect
 from common.messaging.port import Broker
 from common.messaging.topology import TOPOLOGY, Queue
-from common.observability.metrics import ImportedLines, Metrics, Relayed
+from common.observability.metrics import FetchedImages, Gauges, ImportedLines, Metrics, Relayed
 from common.process import Worker
 from common.status import Part, Value, queue_part
 from common.web.app import Application, Module, create_app
 from common.web.download import download
+from common.web.guard import Guard
 from common.web.health import Check, Report
 from common.web.problems import Problem, errors_as_json
 from common.web.served import Served
@@ -102,7 +110,7 @@ class Service:
             controller=self.controller,
             modules=self.modules(config, *overrides),
             checks=self._checks(config, lambda: app.injector),
-            gauges=[lambda: gauges(app.injector.get(Engine), self.tables.outbox)],
+            gauges=self._gauges(lambda: app.injector),
             streams=[
                 Stream("POST", f"{path}/import", lambda injector: ndjson(injector.get(ImportLines), limits=limits)),
                 Stream(
@@ -113,7 +121,9 @@ class Service:
             ],
             body_limit=config.body_limit,
             cors_origins=config.cors_origins,
+            guard=Guard.of(config),
             views=views,
+            pages={PATH: lambda injector: images_page(injector.get(Images), injector.get(Store))},
             location=self.kind.location,
             problems={KeyReused: _key_reused},
         )
@@ -122,8 +132,13 @@ class Service:
     def worker_pages(self, config: ListingsConfig, injector: Injector) -> Served:
         """What a process without an API shows of itself."""
         checks = self._checks(config, lambda: injector)
-        measured = [lambda: gauges(injector.get(Engine), self.tables.outbox)]
-        return worker_app(self.name, injector.get(Metrics), checks=checks, gauges=measured)
+        return worker_app(self.name, injector.get(Metrics), checks=checks, gauges=self._gauges(lambda: injector))
+
+    def _gauges(self, injector: Callable[[], Injector]) -> list[Gauges]:
+        return [
+            lambda: gauges(injector().get(Engine), self.tables.outbox),
+            lambda: images_gauges(injector().get(Images)),
+        ]
 
     def _checks(self, config: ListingsConfig, injector: Callable[[], Injector]) -> list[Check]:
         def waiting() -> Report:
@@ -138,12 +153,18 @@ class Service:
         ]
 
     def running(self, injector: Injector, *commands: str) -> dict[str, Worker]:
-        """The workers that these commands run, of `relay` and the service's own."""
-        made: dict[str, Callable[[Injector], Mapping[str, Worker]]] = {
+        """The workers that these commands run; without any, all of them."""
+        made = self.all_workers
+        return dict(chain.from_iterable(made[command](injector).items() for command in commands or made))
+
+    @property
+    def all_workers(self) -> Mapping[str, Made]:
+        """By the command that runs them, the service's own last."""
+        return {
             "relay": lambda injector: {"relay": self.relay(injector).run, "housekeeping": injector.get(Housekeeping).run},
+            "images": lambda injector: {"images": injector.get(ImageWorker).run},
             **self.workers,
         }
-        return dict(chain.from_iterable(made[command](injector).items() for command in commands))
 
     def relay(self, injector: Injector) -> Relay:
         """What publishes the outbox, made of an application's parts or of parts of its own."""
@@ -178,6 +199,7 @@ class Service:
                 Part("outbox", ("rows", "oldest_seconds"), waiting),
                 Part(self.name, ("living", "tombstones", "versions"), whole),
                 *(queue_part(broker, queue) for queue in subscribers),
+                images_part(injector.get(Images)),
                 *self.parts(injector),
             ]
         finally:
@@ -207,6 +229,17 @@ def _bind(service: Service, config: ListingsConfig, binder: Binder) -> None:
     binder.bind(Showing, to=shown)
     binder.bind(Listings, to=service.listings(service.kind, service.tables, engine, codec, gate, bell, shown))
     binder.bind(Clock, to=SystemClock())
+    images = Images(engine, service.tables.images, config.images_lease)
+    store = open_store(config.images_store, config.images_access_key, config.images_secret_key)
+    binder.bind(Images, to=images)
+    binder.bind(Store, to=store)
+
+    def image_worker() -> ImageWorker:
+        fetcher = Fetcher(Allowed(config.images_allow))
+        counted = FetchedImages(binder.injector.get(Metrics))
+        return ImageWorker(images, store, doorbell(engine), fetcher, config.images_workers, metrics=counted)
+
+    binder.bind(ImageWorker, to=image_worker, scope=singleton)
     binder.bind(Schema, to=component_schema(service.spec, "Listing"))
     for each in (*_MADE, service.controller):
         binder.bind(each, to=inject(each), scope=singleton)

@@ -1,9 +1,9 @@
 """Listings as people and events see them."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from common.images.names import stored_url, thumbnail_url
 from common.listings.domain import Aggregate
 
 
@@ -23,5 +23,5 @@ class Showing:
         return shown
 
     def _image(self, image: dict[str, Any]) -> dict[str, Any]:
-        name = hashlib.sha256(image["url"].encode()).hexdigest()
-        return {**image, "stored_url": f"{self.images_url}/{name}.jpg", "thumbnail_url": f"{self.images_url}/{name}.thumb.jpg"}
+        base, url = self.images_url, image["url"]
+        return {"url": url, "stored_url": stored_url(base, url), "thumbnail_url": thumbnail_url(base, url)}

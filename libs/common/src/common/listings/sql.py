@@ -15,6 +15,7 @@ from common.db.versioned import Beside, NotHeld, retried, write, write_all
 from common.errors import Conflict, NotFound, Stale, Unavailable
 from common.events.codec import Codec
 from common.events.outbox import Gate, outbox_row
+from common.images.table import wanted
 from common.listings.domain import Aggregate, Kind
 from common.listings.ports import Filter, Kept, KeyReused, Listings, Once, Overtaken, Repeated, Restored, Summary
 from common.listings.restore import restored
@@ -190,9 +191,10 @@ class SqlListings(Listings):
         event = self._event(kept.event, what) if isinstance(what, Aggregate) else self._deletion(kept.id, kept.version, "", what)
         return event | {name: getattr(kept.origin, name) or event[name] for name in ORIGIN}
 
-    def _beside(self, _listing: Aggregate) -> Sequence[Beside]:
-        """What is written with a listing beside its event."""
-        return ()
+    def _beside(self, listing: Aggregate) -> Sequence[Beside]:
+        """What is written with a listing beside its event: its images are to be fetched, once whoever names them."""
+        images = wanted(image.url for image in listing.given.images)
+        return [Beside(self._tables.images, images, spare=True)] if images else ()
 
     def _write(self, change: Insert | Update, event: Mapping[str, Any], listing: Aggregate, once: Once | None = None) -> bool:
         self._gate.admit()

@@ -35,10 +35,11 @@ class Topology:
 #: One exchange per producing service.
 ROOMS, ITEMS = "rooms", "items"
 
-#: The queue that feeds the index of rooms. (The generation being built has one of its own; see docs/adr/0010.)
+#: The queues that feed the indices. (A generation that is being built has one of its own; see docs/adr/0010.)
 SEARCH_ROOMS = Queue("search.rooms", ((ROOMS, "#"),))
+SEARCH_ITEMS = Queue("search.items", ((ITEMS, "#"),))
 
 #: What items hear of their rooms; not heartbeats.
 ITEMS_ROOMS = Queue("items.rooms", tuple((ROOMS, type) for type in ("RoomCreated", "RoomUpdated", "RoomDeleted")))
 
-TOPOLOGY = Topology(exchanges=(ROOMS, ITEMS), queues=(SEARCH_ROOMS, ITEMS_ROOMS))
+TOPOLOGY = Topology(exchanges=(ROOMS, ITEMS), queues=(SEARCH_ROOMS, SEARCH_ITEMS, ITEMS_ROOMS))

@@ -5,7 +5,7 @@ Labels take few values (operation ids, statuses, types, reasons), never anything
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -26,11 +26,12 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside ea
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a gauge shows now."""
+    """What a gauge shows now; those of one name have the same labels."""
 
     name: str
     help: str
     value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 #: Asks a neighbour when the page is asked for: several answers of one question. It may raise; then they are missing.
@@ -47,10 +48,14 @@ class Metrics:
     def __init__(self, service: str, directory: str = "") -> None:
         self._service, self._directory = service, directory
         self._registry = CollectorRegistry()
+        self._counters: dict[str, Family[Counter]] = {}
 
     def counter(self, name: str, help: str, *labels: str) -> "Family[Counter]":
-        """`name` without the `atrium_` before it and the `_total` behind."""
-        return Family(Counter(f"atrium_{name}", help, ("service", *labels), registry=self._registry), self._service)
+        """`name` without the `atrium_` before it and the `_total` behind. Whoever asks for it again gets the same one."""
+        if name not in self._counters:
+            made = Counter(f"atrium_{name}", help, ("service", *labels), registry=self._registry)
+            self._counters[name] = Family(made, self._service)
+        return self._counters[name]
 
     def histogram(self, name: str, help: str, *labels: str, buckets: Sequence[float]) -> "Family[Histogram]":
         names = ("service", *labels)
@@ -87,10 +92,14 @@ class _Gauges(Collector):
         self._service, self._readings = service, readings
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
+        families: dict[str, GaugeMetricFamily] = {}
         for each in self._readings:
-            family = GaugeMetricFamily(f"atrium_{each.name}", each.help, labels=("service",))
-            family.add_metric((self._service,), each.value)
-            yield family
+            family = families.get(each.name)
+            if family is None:
+                family = GaugeMetricFamily(f"atrium_{each.name}", each.help, labels=("service", *each.labels))
+                families[each.name] = family
+            family.add_metric((self._service, *each.labels.values()), each.value)
+        yield from families.values()
 
 
 class Requests:
@@ -155,15 +164,28 @@ class Consumed:
 
 
 class BulkItems:
-    """Documents given to the index by what it did with them: `applied`, `stale` (it had one at least as new), `refused`, `retried`."""
+    """Documents given to an index by what it did with them: `applied`, `stale` (it had one at least as new), `refused`, `retried`."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._items = metrics.counter("index_items", "Documents given to the index, each time", "status")
-        for status in ("applied", "stale", "refused", "retried"):
-            self._items(status)
+    def __init__(self, metrics: Metrics, index: str) -> None:
+        self._items = metrics.counter("index_items", "Documents given to an index, each time", "index", "status")
+        self._index = index
+        self.add(dict.fromkeys(("applied", "stale", "refused", "retried"), 0))
 
     def add(self, statuses: Mapping[str, int]) -> None:
-        _add(self._items, statuses)
+        for status, amount in statuses.items():
+            self._items(self._index, status).inc(amount)
+
+
+class FetchedImages:
+    """Images by what became of them: `stored`, `again` (it did not work, and is tried again later), `failed`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._images = metrics.counter("images", "Images fetched, each time", "outcome")
+        for outcome in ("stored", "again", "failed"):
+            self._images(outcome)
+
+    def count(self, outcome: str) -> None:
+        self._images(outcome).inc()
 
 
 def _add(counter: Family[Counter], amounts: Mapping[str, int]) -> None:

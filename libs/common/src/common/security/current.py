@@ -2,9 +2,9 @@
 
 from contextvars import ContextVar
 
-from common.security.principal import LOCAL, Principal
+from common.security.principal import ANONYMOUS, Principal
 
-_current: ContextVar[Principal] = ContextVar("principal", default=LOCAL)
+_current: ContextVar[Principal] = ContextVar("principal", default=ANONYMOUS)
 
 
 def principal() -> Principal:

@@ -15,7 +15,7 @@ from common.messaging.port import Broker, Message
 from common.messaging.topology import ITEMS, ROOMS, TOPOLOGY, Queue
 from common.testing.ledger import Ledger, Verdict
 from common.testing.real_servers import ServerControl
-from common.testing.settling import settle
+from common.testing.settling import not_pictured, settle
 from common.testing.system import Command, System
 from common.testing.tenants import Tenants, tenancy
 from common.testing.waiting import eventually, in_background
@@ -41,11 +41,19 @@ class Outcome:
     items: Verdict
     tenants: int = 0  # items that were put into rooms
     tenancy: Sequence[str] = ()  # what is wrong with those
+    not_pictured: Sequence[str] = ()  # images that were not fetched in the end
 
     @property
     def faults(self) -> list[str]:
         of_items = [f"items, {fault}" for fault in self.items.faults]
-        return [*self.verdict.faults, *of_items, *self.tenancy, *self.unclean, *self.surprises]
+        return [
+            *self.verdict.faults,
+            *of_items,
+            *self.tenancy,
+            *(f"not fetched: {image}" for image in self.not_pictured),
+            *self.unclean,
+            *self.surprises,
+        ]
 
 
 @dataclass
@@ -96,6 +104,7 @@ class Chaos:
             verdict = settle(self.system, ledger)
             items = settle(self.system, of_items, service="items", counts=lambda item: item["room_id"] is None)
             wrong = tenancy(self.system)
+            missing = [path for service in ("rooms", "items") for path in not_pictured(self.system, service)]
             dead = sum(self._broker.depth(queue.dead) for queue in TOPOLOGY.queues)
         finally:
             self._broker.close()
@@ -110,6 +119,7 @@ class Chaos:
             items=items,
             tenants=tenants.moved_in,
             tenancy=wrong,
+            not_pictured=missing,
         )
 
     # What can happen

@@ -1,8 +1,8 @@
 """Finds the real servers that tests run on, and takes them away for tests of what happens then.
 
-A real server is the one that `TEST_POSTGRES_URL`, `TEST_RABBITMQ_URL` (with its management API at `TEST_RABBITMQ_MANAGEMENT_URL`)
-or `TEST_ELASTICSEARCH_URL` names, else the one that `tools/servers.py` runs, else one that it starts from what is installed
-(`ATRIUM_SERVERS=off` forbids that).
+A real server is the one that `TEST_POSTGRES_URL`, `TEST_RABBITMQ_URL` (with its management API at `TEST_RABBITMQ_MANAGEMENT_URL`),
+`TEST_ELASTICSEARCH_URL` or `TEST_S3_URL` (`http://access:secret@host:port`) names, else the one that `tools/servers.py` runs, else
+one that it starts from what is installed (`ATRIUM_SERVERS=off` forbids that).
 """
 
 import os
@@ -14,15 +14,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import boto3
 import httpx
 import psycopg
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-_VARIABLES = {"postgresql": "TEST_POSTGRES_URL", "rabbitmq": "TEST_RABBITMQ_URL", "elasticsearch": "TEST_ELASTICSEARCH_URL"}
+_VARIABLES = {
+    "postgresql": "TEST_POSTGRES_URL",
+    "rabbitmq": "TEST_RABBITMQ_URL",
+    "elasticsearch": "TEST_ELASTICSEARCH_URL",
+    "s3": "TEST_S3_URL",
+}
 _MANAGEMENT = "TEST_RABBITMQ_MANAGEMENT_URL"
 
 
@@ -59,7 +66,7 @@ class RealServers:
         self.management_url = found.get(_MANAGEMENT, self.management_url)
         try:
             self.versions[name] = self._version(name, url)
-        except (psycopg.Error, httpx.HTTPError) as error:
+        except (psycopg.Error, httpx.HTTPError, BotoCoreError, ClientError) as error:
             pytest.fail(f"{name} at {url} does not answer as it should: {error}", pytrace=False)
         return url
 
@@ -92,6 +99,9 @@ class RealServers:
         if name == "rabbitmq":
             with self.management(httpx.URL(url)) as api:
                 return str(api.get("/api/overview").raise_for_status().json()["rabbitmq_version"])
+        if name == "s3":
+            _s3(url).list_buckets()
+            return ""
         return str(httpx.get(url, timeout=30).raise_for_status().json()["version"]["number"])
 
 
@@ -132,6 +142,35 @@ def empty_prefix(server: str) -> Iterator[str]:
             found = api.get(f"/{kind}/{prefix}*")
             for template in found.json().get(f"{kind[1:]}s", []) if found.is_success else []:
                 api.delete(f"/{kind}/{template['name']}").raise_for_status()
+
+
+@contextmanager
+def empty_bucket(server: str) -> Iterator[str]:
+    """A new bucket on this server of S3, as IMAGES_STORE names it (the keys are the server's); deleted with the block."""
+    client, name = _s3(server), _unique()
+    client.create_bucket(Bucket=name)
+    yield f"s3://{name}/pictures?endpoint={_endpoint(server)}"
+    for each in client.list_objects_v2(Bucket=name).get("Contents", []):
+        client.delete_object(Bucket=name, Key=each["Key"])
+    client.delete_bucket(Bucket=name)
+
+
+def s3_keys(server: str) -> tuple[str, str]:
+    """Access key and secret key."""
+    url = httpx.URL(server)
+    return url.username, url.password
+
+
+def _s3(server: str) -> Any:
+    access, secret = s3_keys(server)
+    return boto3.session.Session().client(
+        "s3", endpoint_url=_endpoint(server), region_name="us-east-1", aws_access_key_id=access, aws_secret_access_key=secret
+    )
+
+
+def _endpoint(server: str) -> str:
+    url = httpx.URL(server)
+    return f"{url.scheme}://{url.host}:{url.port or 80}"
 
 
 def _unique() -> str:

@@ -17,16 +17,19 @@ from common.testing.real_servers import (
     Missing,
     RealServers,
     ServerControl,
+    empty_bucket,
     empty_database,
     empty_prefix,
     empty_virtual_host,
     fail_or_skip,
+    s3_keys,
 )
 
 # Per axis: the embedded backend, then the real one, as they are named in parameters and in the summary.
 DATABASES = ("sqlite", "postgresql")
 BROKERS = ("embedded", "rabbitmq")
 INDICES = ("tantivy", "elasticsearch")
+STORES = ("directory", "s3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,16 @@ class Stack:
     broker_url: str
     index_url: str
     items_database_url: str = ""  # where there is one
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBackends:
+    """Where images and their copies are kept; the keys are the store's, empty for a directory."""
+
+    database_url: str
+    store_url: str
+    access_key: str = ""
+    secret_key: str = ""
 
 
 @dataclass(slots=True)
@@ -61,7 +74,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     fails = [str(report.longrepr) for report in terminalreporter.stats.get("error", [])]
     axes = []
     anything_missing = False
-    for axis in (DATABASES, BROKERS, INDICES):
+    for axis in (DATABASES, BROKERS, INDICES, STORES):
         parts = []
         for name in axis:
             missing = sum(f"{name} is missing:" in reason for reason in skips)
@@ -99,6 +112,12 @@ def rabbitmq_server(request: pytest.FixtureRequest) -> str:
 def elasticsearch_server(request: pytest.FixtureRequest) -> str:
     """An Elasticsearch without security: an HTTP URL."""
     return _server(request.config, "elasticsearch")
+
+
+@pytest.fixture(scope="session")
+def s3_server(request: pytest.FixtureRequest) -> str:
+    """A server that speaks S3's protocol, in which buckets may be created: its URL, with the keys as user and password."""
+    return _server(request.config, "s3")
 
 
 @pytest.fixture
@@ -184,6 +203,30 @@ def elasticsearch_url(request: pytest.FixtureRequest, elasticsearch_server: str)
 def index_url(request: pytest.FixtureRequest) -> str:
     """A search index with nothing in it, once Tantivy and once Elasticsearch."""
     return _of(request, {"tantivy": "tantivy_url", "elasticsearch": "elasticsearch_url"})
+
+
+@pytest.fixture
+def directory_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A directory for images that does not exist yet."""
+    _note(request, "directory")
+    return (tmp_path / "images").as_uri()
+
+
+@pytest.fixture
+def s3_store_url(request: pytest.FixtureRequest, s3_server: str) -> Iterator[str]:
+    """An empty bucket on the real server, deleted after the test."""
+    _note(request, "s3")
+    with empty_bucket(s3_server) as url:
+        yield url
+
+
+@pytest.fixture(params=["embedded", "real"])
+def image_backends(request: pytest.FixtureRequest) -> ImageBackends:
+    """An empty database and an empty image store: once SQLite and a directory, once PostgreSQL and S3."""
+    fixture = request.getfixturevalue
+    if request.param == "embedded":
+        return ImageBackends(fixture("sqlite_url"), fixture("directory_store_url"))
+    return ImageBackends(fixture("postgres_url"), fixture("s3_store_url"), *s3_keys(fixture("s3_server")))
 
 
 @pytest.fixture(params=["embedded", "real"])

@@ -1,8 +1,9 @@
 """The end of every test of faults: all is well again, so what was acknowledged must be found, and nothing else."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -41,6 +42,19 @@ def stored(system: System, service: str = "rooms") -> list[Room]:
         listings += answer.json()
         page = answer.links.get("next", {}).get("url")
     return listings
+
+
+def not_pictured(system: System, service: str, seconds: float = 60) -> list[str]:
+    """The images of living listings whose copies are still not served after `seconds`."""
+    client, missing = system.client(service), {_copy(image) for each in stored(system, service) for image in each["images"]}
+    deadline = time.monotonic() + seconds
+    while (missing := {path for path in missing if not client.get(path).is_success}) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    return sorted(missing)
+
+
+def _copy(image: Mapping[str, str]) -> str:
+    return urlsplit(image["stored_url"]).path
 
 
 def found(system: System, service: str = "rooms") -> list[Room]:

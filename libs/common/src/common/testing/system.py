@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import httpx
 
+from common.testing.image_server import ImageServer, image_server
 from common.testing.servers import Stack
 from common.testing.waiting import eventually
 
@@ -24,7 +25,13 @@ Command = tuple[str, ...]
 EMBEDDED: tuple[Command, ...] = (("rooms", "all"), ("search", "all"))
 REAL: tuple[Command, ...] = (("rooms", "api"), ("rooms", "relay"), ("search", "api"), ("search", "consumer"))
 ITEMS_EMBEDDED: tuple[Command, ...] = (("items", "all"),)
-ITEMS_REAL: tuple[Command, ...] = (("items", "api"), ("items", "relay"), ("items", "consumer"))
+ITEMS_REAL: tuple[Command, ...] = (
+    ("rooms", "images"),
+    ("items", "api"),
+    ("items", "relay"),
+    ("items", "consumer"),
+    ("items", "images"),
+)
 
 
 @dataclass
@@ -37,6 +44,7 @@ class System:
     rooms: httpx.Client
     items: httpx.Client
     search: httpx.Client
+    pictures: ImageServer | None = None  # whose images are fetched, where somebody fetches images
     processes: dict[Command, subprocess.Popen[bytes]] = field(default_factory=dict)
     _files: list[IO[bytes]] = field(default_factory=list)
 
@@ -108,8 +116,15 @@ class System:
 def running(stack: Stack, directory: Path, *, real: bool, items: bool = False, **settings: str) -> Iterator[System]:
     """A migrated system on these backends, its processes started; they are ended with the block, whatever they are doing.
 
-    Without `items` it does without that service, and starts the sooner.
+    Without `items` it does without that service and without pictures, and starts the sooner.
     """
+    with image_server() as pictures:
+        yield from _running(stack, directory, pictures, real=real, items=items, **settings)
+
+
+def _running(
+    stack: Stack, directory: Path, pictures: ImageServer, *, real: bool, items: bool, **settings: str
+) -> Iterator[System]:
     ports = {name: free_port() for name in ("rooms", "items", "search")}
     environ = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")}
     environ |= {
@@ -119,6 +134,8 @@ def running(stack: Stack, directory: Path, *, real: bool, items: bool = False, *
         "BROKER_URL": stack.broker_url,
         "INDEX_URL": stack.index_url,
         **{f"{name.upper()}_PORT": str(port) for name, port in ports.items()},
+        "IMAGES_ALLOW": pictures.address,
+        "IMAGES_LEASE": "5",  # what a worker held that was killed is soon another's
         "LOG_FORMAT": "json",
         "PYTHONFAULTHANDLER": "1",  # SIGABRT shows all threads
         **settings,
@@ -133,7 +150,7 @@ def running(stack: Stack, directory: Path, *, real: bool, items: bool = False, *
         httpx.Client(base_url=f"http://127.0.0.1:{ports['search']}", timeout=30) as search_client,
     ):
         commands = (REAL if real else EMBEDDED) + ((ITEMS_REAL if real else ITEMS_EMBEDDED) if items else ())
-        system = System(environ, commands, logs, rooms_client, items_client, search_client)
+        system = System(environ, commands, logs, rooms_client, items_client, search_client, pictures if items else None)
         try:
             system.start()
             yield system

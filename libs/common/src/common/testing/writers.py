@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx
 
+from common.testing.image_server import ImageServer
 from common.testing.ledger import Ledger, Room, State
 from common.testing.system import System
 
@@ -25,11 +26,11 @@ class Writers:
     ) -> None:
         self._stop = threading.Event()
         self.failed: list[Exception] = []
-        url = str(system.client(service).base_url)
+        url, pictures = str(system.client(service).base_url), system.pictures
         self._threads = [
             threading.Thread(
                 target=self._run,
-                args=(_Writer(url, service, ledger, random.Random(f"{seed}/{service}/{number}"), self._stop), pause),
+                args=(_Writer(url, service, pictures, ledger, random.Random(f"{seed}/{service}/{number}"), self._stop), pause),
             )
             for number in range(count)
         ]
@@ -59,9 +60,17 @@ class Writers:
 class _Writer:
     """One client with listings of its own."""
 
-    def __init__(self, url: str, service: str, ledger: Ledger, chance: random.Random, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        url: str,
+        service: str,
+        pictures: ImageServer | None,
+        ledger: Ledger,
+        chance: random.Random,
+        stop: threading.Event,
+    ) -> None:
         self.client = httpx.Client(base_url=url, timeout=PATIENCE)
-        self._path, self._make = f"/v1.0/{service}", _MAKERS[service]
+        self._path, self._make, self._pictures = f"/v1.0/{service}", _MAKERS[service], pictures
         self._ledger, self._chance, self._stop = ledger, chance, stop
         self._living: dict[str, tuple[str, int]] = {}  # id → url, version
         self._again: list[str] = []  # urls to be published: no answer, or deleted
@@ -202,7 +211,10 @@ class _Writer:
         return f"https://writer.example/{UUID(int=self._chance.getrandbits(128))}"
 
     def _listing(self, url: str) -> dict[str, Any]:
-        return self._make(self._chance, url)
+        listing = self._make(self._chance, url)
+        if self._pictures is not None:
+            listing["images"] = [{"url": self._pictures.url(f"/good/{self._chance.randint(1, 200)}.jpg")}]
+        return listing
 
 
 def _room(chance: random.Random, url: str) -> dict[str, Any]:

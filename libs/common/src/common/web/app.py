@@ -20,11 +20,13 @@ from common.web.cors import Cors
 from common.web.document import load_document
 from common.web.front import Front
 from common.web.gateway import ControllerResolver, Gateway
+from common.web.guard import Guard, Scopes
 from common.web.health import Check, Health
 from common.web.metrics import MetricsPage
 from common.web.operations import Call
 from common.web.pages import SwaggerUI, documents, front_page, problem_page
 from common.web.problems import ProblemTable, Translate
+from common.web.protection import protected, shown
 from common.web.routing import Routes
 from common.web.served import Served
 from common.web.streaming import Stream
@@ -65,9 +67,10 @@ def create_app(
     body_limit: int = 1024 * 1024,
     cors_origins: tuple[str, ...] = (),
     views: Callable[[flask.Flask], None] | None = None,
+    pages: Mapping[str, Callable[[Injector], ASGIApp]] | None = None,
     location: Callable[[str], str] | None = None,
     problems: Mapping[type[BaseException], Translate] | None = None,
-    security_map: Mapping[str, Any] | None = None,
+    guard: Guard | None = None,
     version: str = "",
     threads: int = 16,
     consistency: Consistency | None = None,
@@ -76,9 +79,10 @@ def create_app(
 
     `modules` are `configure(binder)` functions, later ones override; what is counted goes to the Metrics that they bind, else to
     some of the application's own; `gauges` are asked when /metrics is; `views` registers plain Flask views, which may have
-    injected arguments; `location` gives the path of a listing for the Location of a 409; `problems` adds domain errors to the
-    table; `security_map` is connexion's; `body_limit` is in bytes; `threads` is how many handlers run at a time;
-    `consistency` names the operations that wait for what was written.
+    injected arguments; `pages` makes the ASGI handlers of GET and HEAD by path template, as in `/images/{name}`; `location` gives the
+    path of a listing for the Location of a 409; `problems` adds domain errors to the table; `guard` says who may do what, by default
+    everybody everything; `body_limit` is in bytes; `threads` is how many handlers run at a time; `consistency` names the operations
+    that wait for what was written.
     Raises connexion's InvalidSpecification, ResolverError or ValueError for a document that is broken, an operation that has
     no method or does not fit it, or a schema that cannot be compiled: a service that cannot work does not start.
     """
@@ -94,15 +98,14 @@ def create_app(
     bodies = BodyBudget(body_limit)
     plain = Views(app, workers, bodies)
 
+    guard = guard or Guard()
     waits = None if consistency is None else Waits(consistency)
-    gateway = Gateway(app, bodies, workers, injector, streams, waits)
+    gateway = Gateway(app, bodies, workers, injector, streams, guard, waits)
     # Routing, exceptions, validation and Swagger UI are done elsewhere; see docs/adr.
     stack = ConnexionMiddleware(gateway, middlewares=[SecurityMiddleware, ContextMiddleware], specification_dir=spec.parent)
-    stack.add_api(
-        load_document(spec),
-        resolver=ControllerResolver(injector.get(controller), streams),
-        security_map=dict(security_map or {}),
-    )
+    document = protected(load_document(spec), guard)
+    resolver = ControllerResolver(injector.get(controller), streams)
+    stack.add_api(document, resolver=resolver, security_map={"oauth2": Scopes})
     # What connexion would do at the first request, when it is too late to refuse a broken document.
     stack.app, stack.middleware_stack = stack._build_middleware_stack()
     specification = stack.apis[0].specification
@@ -112,14 +115,15 @@ def create_app(
         routes.add(method, path, target)
     health = Health(name, version or str(specification["info"]["version"]), checks)
     add_pages(routes, health, MetricsPage(metrics, gauges))
-    pages: dict[str, ASGIApp] = {"/problems/{name}": problem_page, "/": front_page(name, specification)}
-    pages |= documents(specification)
-    for path, page in pages.items():
+    fixed: dict[str, ASGIApp] = {"/problems/{name}": problem_page, "/": front_page(name, specification)}
+    fixed |= documents(specification, shown(specification.raw))
+    fixed |= {path: made(injector) for path, made in (pages or {}).items()}
+    for path, page in fixed.items():
         routes.add("GET", path, page)
     ui = SwaggerUI(specification)
 
     def otherwise(scope: Scope) -> ASGIApp:
-        return ui if ui.owns(scope["path"]) else plain.find(scope)
+        return ui if ui.owns(scope["path"]) else guard.before(plain.find(scope), secured=False)
 
     front = Front(routes, otherwise, ProblemTable(location, problems), Cors(cors_origins), Requests(metrics))
     return Application(name, Served(front), injector, app)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from starlette.types import Scope
 
 # What a page may read and send beyond the few headers browsers allow anyway.
-_EXPOSED = b"Atrium-Consistency, ETag, Link, Location, Preference-Applied, Retry-After, X-Request-Id"
+_EXPOSED = b"Atrium-Consistency, ETag, Link, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id"
 _ALLOWED = b"Atrium-Consistency, Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Prefer, Traceparent, X-Request-Id"
 _SECONDS = b"600"
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from common.errors import Invalid
 from common.web.bridge import BodyBudget, run_wsgi
 from common.web.front import OPERATION_ID
+from common.web.guard import Guard
 from common.web.operations import Call, Operation, api_keys, unique_parameters
 from common.web.parameters import Parameters
 from common.web.streaming import PARAMETERS, Stream
@@ -58,17 +59,19 @@ class Gateway(SpecMiddleware):  # type: ignore[misc]
         workers: Workers,
         injector: Injector,
         streams: Sequence[Stream],
+        guard: Guard,
         waits: Waits | None = None,
     ) -> None:
         self._workers = workers
         self._app = app
         self._bodies = bodies
         self._injector = injector
+        self._guard = guard
         self._waits = waits
         self._streams = {(stream.method.lower(), stream.path): stream for stream in streams}
         self._operations: dict[str, Operation] = {}
         self._running: dict[str, tuple[Parameters, ASGIApp]] = {}
-        self._paths: list[tuple[str, str, str, str]] = []
+        self._paths: list[tuple[str, str, str, str, bool]] = []
 
     def add_api(self, specification: Specification, *, resolver: Resolver, base_path: str | None = None, **_: Any) -> None:
         """Compiles every operation; called by connexion when it builds its stack."""
@@ -76,7 +79,7 @@ class Gateway(SpecMiddleware):  # type: ignore[misc]
         for path, item in specification["paths"].items():
             for method in METHODS & item.keys():
                 self._add(specification, resolver, base, path, method)
-        if unknown := self._streams.keys() - {(method, path) for _, path, method, _ in self._paths}:
+        if unknown := self._streams.keys() - {(method, path) for _, path, method, _, _ in self._paths}:
             raise ValueError(f"the document has no operation for the stream {sorted(unknown)[0]}")
 
     def _add(self, specification: Specification, resolver: Resolver, base: str, path: str, method: str) -> None:
@@ -97,12 +100,12 @@ class Gateway(SpecMiddleware):  # type: ignore[misc]
                 self._operations[name] = compiled
         except ValueError as error:
             raise ValueError(f"{method.upper()} {path}: {error}") from error
-        self._paths.append((base, path, method, name))
+        self._paths.append((base, path, method, name, bool(operation.security)))
 
     def routes(self, stack: ConnexionMiddleware) -> Iterator[tuple[str, str, ASGIApp]]:
         """(method, path, target) of every operation; a target goes through connexion's `stack` and comes out here."""
-        for base, path, method, name in self._paths:
-            yield method.upper(), base + path, _through(stack, base, name)
+        for base, path, method, name, secured in self._paths:
+            yield method.upper(), base + path, _through(stack, base, name, self._guard, secured=secured)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         extensions = scope["extensions"]
@@ -125,8 +128,8 @@ class Gateway(SpecMiddleware):  # type: ignore[misc]
         await answer.send(send)
 
 
-def _through(stack: ConnexionMiddleware, base: str, name: str) -> ASGIApp:
-    first = stack.app
+def _through(stack: ConnexionMiddleware, base: str, name: str, guard: Guard, *, secured: bool) -> ASGIApp:
+    first = guard.before(stack.app, secured=secured)
 
     async def enter(scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"], scope[OPERATION_ID] = stack, name

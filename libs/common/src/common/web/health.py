@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from common.web.asking import Asking
+from common.asking import Asking
 
 PROBE_SECONDS = 2.0
 

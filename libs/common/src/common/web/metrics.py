@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from starlette.types import Receive, Scope, Send
 
+from common.asking import Asking
 from common.observability.logs import Trouble
 from common.observability.metrics import CONTENT_TYPE, Gauges, Metrics, Reading
-from common.web.asking import Asking
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
 """The few pages people look at: the front page, what a problem means, and the document with Swagger UI."""
 
 import re
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -55,12 +56,12 @@ def _with_code(text: str) -> str:
     return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
-def documents(specification: Specification) -> dict[str, ASGIApp]:
-    """The document, by path; rendered once, since connexion would do so for each request."""
+def documents(specification: Specification, document: Mapping[str, Any]) -> dict[str, ASGIApp]:
+    """The document as it is shown, by path; rendered once, since connexion would do so for each request."""
     base = specification.base_path
     return {
-        f"{base}/openapi.json": _fixed(orjson.dumps(specification.raw, default=str), b"application/json"),
-        f"{base}/openapi.yaml": _fixed(yaml.dump(specification.raw, Dumper=_Plain, **_YAML).encode(), b"application/yaml"),
+        f"{base}/openapi.json": _fixed(orjson.dumps(document, default=str), b"application/json"),
+        f"{base}/openapi.yaml": _fixed(yaml.dump(document, Dumper=_Plain, **_YAML).encode(), b"application/yaml"),
         "/ui": _redirect(f"{base}/ui/"),
     }
 

@@ -10,8 +10,20 @@ from connexion.exceptions import OAuthProblem, ProblemException
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from werkzeug.exceptions import HTTPException as WerkzeugHTTPException
 
-from common.errors import Conflict, FieldError, Forbidden, Full, Invalid, NotFound, Stale, Unavailable, Unprocessable
+from common.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    Full,
+    Invalid,
+    MissingScope,
+    NotFound,
+    Stale,
+    Unavailable,
+    Unprocessable,
+)
 from common.observability import current
+from common.security.tokens import InvalidToken
 
 logger = logging.getLogger("common.web")
 Header = tuple[str, str]
@@ -42,12 +54,16 @@ KINDS: Mapping[str, Kind] = {
     "method-not-allowed": Kind(405, "Not at this path", "The path exists, but not with this method; `Allow` lists those it has."),
     "timeout": Kind(408, "The request took too long to arrive", "The body did not arrive in time; send it again."),
     "conflict": Kind(409, "It exists already", "Another listing has the value that `field` names; `Location` leads to it."),
+    "gone": Kind(410, "It will never be here", "What was to be here could not be had; `reason` says why."),
     "stale": Kind(
         412, "It has changed since you read it", "Read it again, apply your change, and send the new `ETag` in `If-Match`."
     ),
     "too-large": Kind(413, "The body is too large", "The body exceeds the limit that `limit` gives in bytes."),
     "unsupported-media-type": Kind(
         415, "The content type is not accepted", "`accepted` lists the content types this operation takes."
+    ),
+    "too-many": Kind(
+        429, "Too many requests", "You, or your address, have asked too often; try again after `Retry-After` seconds."
     ),
     "headers-too-large": Kind(
         431, "The headers are too large", "The request line and headers together exceed the limit that `limit` gives in bytes."
@@ -128,6 +144,13 @@ class ProblemTable:
                 },
                 (("Location", location(error.existing_id)),) if location else (),
             ),
+            InvalidToken: lambda error: Problem("unauthorized", str(error), {}, (_challenge("invalid_token", str(error)),)),
+            MissingScope: lambda error: Problem(
+                "forbidden",
+                str(error),
+                {"scopes": list(error.scopes)},
+                (_challenge("insufficient_scope", str(error), error.scopes),),
+            ),
             Forbidden: lambda error: Problem("forbidden", str(error)),
             Stale: lambda error: Problem(
                 "stale", str(error), {"id": error.id, "version": error.version}, (("ETag", f'"{error.version}"'),)
@@ -158,6 +181,12 @@ class ProblemTable:
                 error = broken
         logger.error("unexpected %s", type(error).__name__, exc_info=error)
         return Problem("internal")
+
+
+def _challenge(code: str, description: str, scopes: tuple[str, ...] = ()) -> Header:
+    """RFC 6750, section 3. The texts are ours, and hold no quotes."""
+    scope = f', scope="{" ".join(scopes)}"' if scopes else ""
+    return "WWW-Authenticate", f'Bearer error="{code}", error_description="{description}"{scope}'
 
 
 _BY_STATUS = {

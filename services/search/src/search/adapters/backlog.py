@@ -1,4 +1,4 @@
-"""The second queue: bound beside `search.rooms` while a generation is built (docs/adr/0010)."""
+"""The second queue of a kind: bound beside `search.rooms` while a generation of its index is built (docs/adr/0010)."""
 
 import logging
 import threading
@@ -10,8 +10,7 @@ from dataclasses import replace
 from common.errors import Unavailable
 from common.events.consumer import Consumer
 from common.messaging.port import Broker, Message, NotEmpty
-from common.messaging.topology import ROOMS, SEARCH_ROOMS, Queue, Topology
-from search.domain import generation_name
+from common.messaging.topology import Queue, Topology
 from search.ports import Backlog, Index
 
 log = logging.getLogger(__name__)
@@ -23,18 +22,18 @@ _PATIENCE, _GONE = 10.0, 10.0
 
 
 class QueueBacklog(Backlog):
-    def __init__(self, broker: Broker, consumer: Callable[[Queue, Index], Consumer]) -> None:
-        """`consumer` makes one that applies what is in a queue to an index."""
-        self._broker, self._consumer = broker, consumer
+    def __init__(self, broker: Broker, queue: Queue, consumer: Callable[[Queue, Index], Consumer]) -> None:
+        """`queue` is the live index's own; `consumer` makes one that applies what is in a queue to an index."""
+        self._broker, self._queue, self._consumer = broker, queue, consumer
 
     def begin(self, number: int) -> None:
-        queue = queue_of(number)
+        queue = beside(self._queue, number)
         self._broker.remove(queue, with_messages=True)
-        self._broker.declare(Topology((ROOMS,), (queue,)))
+        self._broker.declare(Topology(tuple(exchange for exchange, _ in queue.bindings), (queue,)))
 
     @contextmanager
     def draining(self, number: int, into: Index) -> Iterator[None]:
-        consumer, stop = self._consumer(queue_of(number), into), threading.Event()
+        consumer, stop = self._consumer(beside(self._queue, number), into), threading.Event()
 
         def drain() -> None:
             while not stop.is_set():
@@ -53,16 +52,16 @@ class QueueBacklog(Backlog):
             thread.join()
 
     def waiting(self, number: int) -> int:
-        return self._broker.depth(queue_of(number).name)
+        return self._broker.depth(beside(self._queue, number).name)
 
     def end(self, number: int, *, forget: bool) -> None:
-        queue = queue_of(number)
+        queue = beside(self._queue, number)
         self._broker.unbind(queue)
         deadline = time.monotonic() + _GONE
         while True:
             if not forget:
-                self._moved(queue.name, SEARCH_ROOMS.name)
-                self._moved(queue.dead, SEARCH_ROOMS.dead)
+                self._moved(queue.name, self._queue.name)
+                self._moved(queue.dead, self._queue.dead)
             try:
                 return self._broker.remove(queue, with_messages=forget)
             except NotEmpty as error:  # what a consumer that is on its way out has given back
@@ -83,8 +82,9 @@ class QueueBacklog(Backlog):
                     subscription.ack(taken)
 
 
-def queue_of(number: int) -> Queue:
-    return Queue(f"search.{generation_name(number)}", SEARCH_ROOMS.bindings)
+def beside(queue: Queue, number: int) -> Queue:
+    """The second queue for the generation of this number: `search.rooms-g2`."""
+    return Queue(f"{queue.name}-g{number}", queue.bindings)
 
 
 def _addressed(message: Message, target: str) -> Message:

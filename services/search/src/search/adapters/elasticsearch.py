@@ -11,24 +11,25 @@ from uuid import uuid4
 
 import elastic_transport
 import elasticsearch
-import orjson
 
 from common.errors import NotFound, Unavailable, WrongSetting
 from common.failpoints import failpoint
 from common.observability.metrics import BulkItems, Metrics
+from search.adapters.elasticsearch_bulk import ANSWERED, action, body, bulks, counted_as, outcome
 from search.adapters.elasticsearch_client import NEIGHBOUR, Missing, connect, reason_of, translated
-from search.adapters.elasticsearch_hold import Blocked, Patience
-from search.adapters.elasticsearch_mapping import MAPPINGS, document, source, template
+from search.adapters.elasticsearch_hold import Patience
+from search.adapters.elasticsearch_holders import held, held_body, holders, holders_body
+from search.adapters.elasticsearch_mapping import document, mappings, template
 from search.adapters.elasticsearch_query import page, search_body
-from search.domain import Applied, Contents, Document, Outcome, Page, Query, Refused, generation_name
+from search.domain import Applied, Contents, Document, Hit, Outcome, Page, Query, Refused
+from search.kinds import Kind
 from search.ports import Index
-from search.projection import microseconds, moment, project
+from search.projection import microseconds, moment
+from search.text import Word
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: Bytes of one `_bulk` request, about; a real server takes 100 MB.
-BULK = 8_000_000
 BULK_TIMEOUT, PING_TIMEOUT = 60.0, 2.0
 #: How long progress may be remembered, in seconds.
 PROGRESS_AGE = 0.5
@@ -42,18 +43,21 @@ _VERSIONS: dict[str, Any] = {"source": False, "docvalue_fields": ["id", "version
 
 
 class ElasticsearchIndex(Index):
-    """Rooms in Elasticsearch. Any number of processes may read and write: per document the highest version wins."""
+    """Listings of one kind in Elasticsearch. Any number of processes may read and write: per document the highest version wins."""
 
-    def __init__(self, url: str, api_key: str = "", items: BulkItems | None = None, *, generation: int | None = None) -> None:
+    def __init__(
+        self, url: str, kind: Kind, api_key: str = "", items: BulkItems | None = None, *, generation: int | None = None
+    ) -> None:
         """`url` is `http(s)://[user:password@]host:port/[?prefix=…]`; the prefix stands before every name. Connects to nothing yet.
 
         Without `generation` it is the live one, whichever the alias names at the moment.
         """
         self._client, prefix = connect(url, api_key)
-        self._alias = f"{prefix}rooms"
-        self._name = self._alias if generation is None else f"{prefix}{generation_name(generation)}"
+        self._kind = kind
+        self._alias = f"{prefix}{kind}"
+        self._name = self._alias if generation is None else f"{self._alias}-g{generation}"
         self._live = generation is None
-        self._items = items or BulkItems(Metrics("search"))
+        self._items = items or BulkItems(Metrics("search"), kind.name)
         self._patient = self._client.options(request_timeout=BULK_TIMEOUT)
         self._patience = Patience(self._client, self._alias)
         # One copy of the index answers this process: another may not show yet what this one has shown. Processes differ in theirs.
@@ -66,11 +70,11 @@ class ElasticsearchIndex(Index):
         indices = self._client.indices
         try:
             with translated():
-                indices.put_index_template(name=self._alias, **template(self._alias))
+                indices.put_index_template(name=self._alias, **template(self._kind, self._alias))
                 if not indices.exists_alias(name=self._alias):
                     self._create()
                 # A generation made by an earlier release gains the fields it lacks.
-                indices.put_mapping(index=self._alias, dynamic="strict", properties=MAPPINGS["properties"])
+                indices.put_mapping(index=self._alias, dynamic="strict", properties=mappings(self._kind)["properties"])
         except elasticsearch.BadRequestError as error:
             raise WrongSetting(
                 "INDEX_URL", f"the index behind {self._alias} cannot be used as it is: {reason_of(error)}"
@@ -94,35 +98,17 @@ class ElasticsearchIndex(Index):
 
     def apply(self, documents: Sequence[Document]) -> Sequence[Outcome]:
         outcomes: list[Outcome] = [Applied()] * len(documents)
-        for positions, body in self._bulks(documents, outcomes):
-            for position, outcome in zip(positions, self._bulk(body, len(positions)), strict=True):
-                outcomes[position] = outcome
+        sent = 0
+        for positions, lines in bulks(self._kind, documents, outcomes):
+            for position, each in zip(positions, self._bulk(lines, len(positions)), strict=True):
+                outcomes[position] = each
+            sent += len(positions)
+        self._items.add({"refused": len(documents) - sent})
         return outcomes
 
-    def _bulks(self, documents: Sequence[Document], outcomes: list[Outcome]) -> Iterator[tuple[list[int], bytes]]:
-        """Bodies of `_bulk` with the positions of the documents in them; what no engine can take gets its outcome here."""
-        positions: list[int] = []
-        lines: list[bytes] = []
-        size = 0
-        for position, each in enumerate(documents):
-            fields = project(each)
-            if isinstance(fields, Refused):
-                outcomes[position] = fields
-                self._items.add({"refused": 1})
-                continue
-            positions.append(position)
-            action = {"index": {"_id": each.id, "version": each.version, "version_type": "external"}}
-            lines += [orjson.dumps(action), orjson.dumps(source(each, fields))]
-            size += len(lines[-1])
-            if size > BULK:
-                yield positions, b"\n".join([*lines, b""])
-                positions, lines, size = [], [], 0
-        if positions:
-            yield positions, b"\n".join([*lines, b""])
-
-    def _bulk(self, body: bytes, documents: int = 0) -> list[Outcome]:
-        """`documents` is how many are to be counted: all that are in the body, or none."""
-        return self._patience.writing(lambda: self._recreating(lambda: self._bulk_once(body, documents)))
+    def _bulk(self, lines: bytes, documents: int = 0) -> list[Outcome]:
+        """`documents` is how many are to be counted: all that are in the lines, or none."""
+        return self._patience.writing(lambda: self._recreating(lambda: self._bulk_once(lines, documents)))
 
     def _recreating(self, step: Callable[[], T]) -> T:
         """Runs `step`, once more after making the index where it was missing."""
@@ -138,15 +124,15 @@ class ElasticsearchIndex(Index):
         except Missing:
             raise Unavailable(NEIGHBOUR, f"the alias {self._alias} is missing") from None
 
-    def _bulk_once(self, body: bytes, documents: int) -> list[Outcome]:
+    def _bulk_once(self, lines: bytes, documents: int) -> list[Outcome]:
         failpoint("index.commit")
         try:
             with translated():
                 answer = self._patient.bulk(
                     index=self._name,
-                    operations=cast(Any, body),  # already newline-delimited JSON
+                    operations=cast(Any, lines),  # already newline-delimited JSON
                     require_alias=self._live,  # else a missing one would be made up on the spot, with a guessed mapping
-                    filter_path="items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason",
+                    filter_path=ANSWERED,
                 )
         except Unavailable:
             self._items.add({"retried": documents})
@@ -154,18 +140,17 @@ class ElasticsearchIndex(Index):
         failpoint("index.committed")
         items = [item["index"] for item in answer["items"]]
         if documents:
-            self._items.add(Tally(map(_counted_as, items)))
-        return [_outcome(item) for item in items]
+            self._items.add(Tally(map(counted_as, items)))
+        return [outcome(item) for item in items]
 
     def record_progress(self, source: str, as_of: datetime) -> Outcome:
         at = microseconds(as_of)
-        action = {"index": {"_id": f"progress:{source}", "version": at, "version_type": "external"}}
         written = {"visible": False, "progress_source": source, "progress_as_of": at}
         try:
-            (outcome,) = self._bulk(b"\n".join([orjson.dumps(action), orjson.dumps(written), b""]))
+            (noted,) = self._bulk(body(action(f"progress:{source}", at, written)))
         except elasticsearch.BadRequestError as error:  # the whole request, as for an id that is too long
             return Refused("rejected", reason_of(error)[:1000])
-        return outcome
+        return noted
 
     def progress(self) -> Mapping[str, datetime]:
         read_at, known = self._progress
@@ -180,15 +165,21 @@ class ElasticsearchIndex(Index):
         return known
 
     def search(self, query: Query) -> Page:
-        return page(query, self._search(search_body(query)))
+        return page(self._kind, query, self._search(search_body(self._kind, query)))
 
-    def _search(self, body: dict[str, Any]) -> dict[str, Any]:
-        return self._recreating(lambda: self._search_once(self._client, body))
+    def holders(self, words: tuple[Word, ...], field: str, limit: int) -> Sequence[str]:
+        return holders(field, self._search(holders_body(self._kind, words, field, limit)))
 
-    def _search_once(self, client: elasticsearch.Elasticsearch, body: dict[str, Any]) -> dict[str, Any]:
+    def held(self, words: tuple[Word, ...], field: str, values: Collection[str], each: int) -> Mapping[str, Sequence[Hit]]:
+        return held(self._kind, self._search(held_body(self._kind, words, field, values, each))) if values else {}
+
+    def _search(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return self._recreating(lambda: self._search_once(self._client, asked))
+
+    def _search_once(self, client: elasticsearch.Elasticsearch, asked: dict[str, Any]) -> dict[str, Any]:
         with translated():
             answer: dict[str, Any] = client.search(
-                index=self._name, allow_partial_search_results=False, preference=self._copy, **body
+                index=self._name, allow_partial_search_results=False, preference=self._copy, **asked
             ).body
         if answer["timed_out"]:
             raise Unavailable(NEIGHBOUR, "the search timed out")
@@ -198,8 +189,8 @@ class ElasticsearchIndex(Index):
         found: dict[str, int] = {}
         chosen = list(ids)
         for start in range(0, len(chosen), PAGE):
-            body = {"query": {"terms": {"id": chosen[start : start + PAGE]}}, "size": PAGE, "sort": "_doc", **_VERSIONS}
-            found |= dict(map(_version, self._search(body)["hits"]["hits"]))
+            asked = {"query": {"terms": {"id": chosen[start : start + PAGE]}}, "size": PAGE, "sort": "_doc", **_VERSIONS}
+            found |= dict(map(_version, self._search(asked)["hits"]["hits"]))
         return found
 
     def scan(self) -> Iterator[tuple[str, int]]:
@@ -251,7 +242,7 @@ class ElasticsearchIndex(Index):
             raise NotFound(id) from None
         if "version" not in found:  # a progress document
             raise NotFound(id)
-        return document(found)
+        return document(self._kind, found)
 
     def count(self) -> int:
         try:
@@ -266,7 +257,7 @@ class ElasticsearchIndex(Index):
             {
                 "size": 0,
                 "aggs": {
-                    "rooms": {"filter": {"term": {"deleted": False}}},
+                    "living": {"filter": {"term": {"deleted": False}}},
                     "hidden": {"filter": hidden},
                     "tombstones": {"filter": {"term": {"deleted": True}}},
                     "versions": {"sum": {"field": "version"}},
@@ -274,7 +265,7 @@ class ElasticsearchIndex(Index):
             }
         )
         found = answer["aggregations"]
-        counts = {name: found[name]["doc_count"] for name in ("rooms", "hidden", "tombstones")}
+        counts = {name: found[name]["doc_count"] for name in ("living", "hidden", "tombstones")}
         return Contents(**counts, versions=round(found["versions"]["value"]))
 
     def ping(self) -> None:
@@ -289,28 +280,3 @@ class ElasticsearchIndex(Index):
 
 def _version(hit: dict[str, Any]) -> tuple[str, int]:
     return hit["fields"]["id"][0], hit["fields"]["version"][0]
-
-
-def _outcome(item: dict[str, Any]) -> Outcome:
-    status = item["status"]
-    if status < 300 or status == 409:  # a version conflict: something at least as new is there
-        return Applied()
-    error = item.get("error", {})
-    reason = ": ".join(filter(None, (error.get("type"), error.get("reason"), error.get("caused_by", {}).get("reason"))))
-    if _counted_as(item) == "refused":
-        return Refused("rejected", reason[:1000])
-    if status == 404:
-        raise Missing
-    if "index write (api)" in reason:
-        raise Blocked(NEIGHBOUR, reason[:300])
-    raise Unavailable(NEIGHBOUR, f"{status} {reason[:300]}")
-
-
-def _counted_as(item: dict[str, Any]) -> str:
-    match item["status"]:
-        case 409:
-            return "stale"
-        case 400 if "write index" not in item.get("error", {}).get("reason", ""):  # an alias over two indices is no fault of it
-            return "refused"
-        case status:
-            return "applied" if status < 300 else "retried"

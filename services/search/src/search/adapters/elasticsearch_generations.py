@@ -1,4 +1,4 @@
-"""Generations in Elasticsearch: indices `rooms-g1`, `rooms-g2` …, one of them behind the alias `rooms`."""
+"""Generations in Elasticsearch: indices `rooms-g1`, `rooms-g2` …, one of them behind the alias `rooms`; the same for each kind."""
 
 import logging
 import re
@@ -11,19 +11,20 @@ from search.adapters.elasticsearch import BULK_TIMEOUT, ElasticsearchIndex
 from search.adapters.elasticsearch_client import NEIGHBOUR, Missing, connect, translated
 from search.adapters.elasticsearch_hold import held_by, hold, let_go
 from search.adapters.elasticsearch_mapping import template
-from search.domain import Generation, generation_name
+from search.domain import Generation
+from search.kinds import Kind
 from search.ports import Generations, Index
 
 log = logging.getLogger(__name__)
 
 
 class ElasticsearchGenerations(Generations):
-    def __init__(self, url: str, api_key: str = "") -> None:
+    def __init__(self, url: str, kind: Kind, api_key: str = "") -> None:
         """As ElasticsearchIndex. Connects to nothing yet."""
-        self._url, self._api_key = url, api_key
-        client, self._prefix = connect(url, api_key)
+        self._url, self._kind, self._api_key = url, kind, api_key
+        client, prefix = connect(url, api_key)
         self._client = client.options(request_timeout=BULK_TIMEOUT)
-        self._alias = f"{self._prefix}rooms"
+        self._alias = f"{prefix}{kind}"
         self._pattern = re.compile(rf"{re.escape(self._alias)}-g([1-9][0-9]*)")
 
     def all(self) -> Sequence[Generation]:
@@ -43,12 +44,12 @@ class ElasticsearchGenerations(Generations):
     def make(self) -> int:
         number = 1 + max(each.number for each in self.all())
         with translated():
-            self._client.indices.put_index_template(name=self._alias, **template(self._alias))
+            self._client.indices.put_index_template(name=self._alias, **template(self._kind, self._alias))
             self._client.indices.create(index=self._name(number))
         return number
 
     def open(self, number: int) -> Index:
-        return ElasticsearchIndex(self._url, self._api_key, generation=number)
+        return ElasticsearchIndex(self._url, self._kind, self._api_key, generation=number)
 
     def mark(self) -> int:
         """The sequence number that every shard has reached; each change gets one that is higher than all before in its shard."""
@@ -64,7 +65,7 @@ class ElasticsearchGenerations(Generations):
             hold(self._client, self._alias, name)
             with translated():
                 self._client.indices.refresh(index=name)
-            with closing(ElasticsearchIndex(self._url, self._api_key)) as live:
+            with closing(ElasticsearchIndex(self._url, self._kind, self._api_key)) as live:
                 since = {"range": {"_seq_no": {"gt": mark}}}
                 yield live.changes({"bool": {"filter": [{"exists": {"field": "id"}}, since]}})
         finally:
@@ -94,7 +95,7 @@ class ElasticsearchGenerations(Generations):
             let_go(self._client, self._alias, self._name(each.number))
 
     def _name(self, number: int) -> str:
-        return f"{self._prefix}{generation_name(number)}"
+        return f"{self._alias}-g{number}"
 
     def _live(self) -> str:
         return next(self._name(each.number) for each in self.all() if each.live)

@@ -1,4 +1,4 @@
-"""Generations on Tantivy: folders `rooms-g1`, `rooms-g2` …, one of them named in the file `live`."""
+"""Generations on Tantivy: folders `rooms-g1`, `rooms-g2` …, one of them named in the file `live`; the same for each kind."""
 
 import logging
 import shutil
@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from common.errors import Unavailable, WrongSetting
-from search.adapters.tantivy import NEIGHBOUR, TantivyGeneration
-from search.adapters.tantivy_live import FOLDER, folder_of, live_number, set_live, writing_lock
-from search.domain import Document, Generation, Outcome, generation_name
+from search.adapters.tantivy import TantivyGeneration
+from search.adapters.tantivy_place import NEIGHBOUR, Place
+from search.domain import Document, Generation, Outcome
+from search.kinds import Kind
 from search.ports import Generations, Index
 
 log = logging.getLogger(__name__)
@@ -20,42 +21,36 @@ _LEAVES = 10.0
 
 
 class TantivyGenerations(Generations):
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, kind: Kind) -> None:
         """As TantivyIndex. Touches nothing yet."""
-        self._folder = folder_of(url)
+        self._kind, self._place = kind, Place.of(url, kind)
         self._holding = False
 
     def all(self) -> Sequence[Generation]:
-        live = live_number(self._folder) or 1
-        found = []
-        for path in self._folder.iterdir() if self._folder.is_dir() else ():
-            if (match := FOLDER.fullmatch(path.name)) and path.is_dir():
-                number = int(match[1])
-                found.append(Generation(number, number == live, self._documents(number)))
+        live = self._place.live() or 1
+        found = [Generation(number, number == live, self._documents(number)) for number in self._place.generations()]
         if not any(each.live for each in found):
-            raise WrongSetting(
-                "INDEX_URL", f"there is no {generation_name(live)} in {self._folder}; `search migrate` makes the first"
-            )
+            missing = self._kind.generation(live)
+            raise WrongSetting("INDEX_URL", f"there is no {missing} in {self._place.folder}; `search migrate` makes the first")
         return sorted(found, key=lambda each: each.number)
 
     def make(self) -> int:
         number = 1 + max(each.number for each in self.all())
-        TantivyGeneration(self._folder / generation_name(number), make=True).ensure(writing=False)
+        self._open(number, make=True).ensure(writing=False)
         return number
 
     def open(self, number: int) -> Index:
-        folder = self._folder / generation_name(number)
-        if number == (live_number(self._folder) or 1):
-            return _Guest(folder)
-        return TantivyGeneration(folder)
+        if number == (self._place.live() or 1):
+            return _Guest(self._place)
+        return self._open(number)
 
     def mark(self) -> int:
         return 0  # a scan of everything takes a second for some hundred thousand
 
     @contextmanager
     def hold(self, mark: int) -> Iterator[Iterable[tuple[str, int]]]:
-        with _translated(), writing_lock(self._folder):
-            live = TantivyGeneration(self._folder / generation_name(live_number(self._folder) or 1))
+        with _translated(), self._place.writing():
+            live = self._open(self._place.live() or 1)
             self._holding = True
             try:
                 yield live.scan() if _readable(live) else ()
@@ -66,11 +61,11 @@ class TantivyGenerations(Generations):
         if not self._holding:
             raise Unavailable(NEIGHBOUR, "its writers are not held")
         with _translated():
-            set_live(self._folder, number)
-        log.info("%s is live", generation_name(number))
+            self._place.set_live(number)
+        log.info("%s is live", self._kind.generation(number))
 
     def remove(self, number: int) -> None:
-        folder = self._folder / generation_name(number)
+        folder = self._place.generation(number)
         gone = folder.with_name(f"{folder.name}.removed")
         with _translated():
             if folder.exists():
@@ -80,14 +75,17 @@ class TantivyGenerations(Generations):
 
     def tidy(self) -> None:
         with _translated():
-            for path in self._folder.glob("rooms-g*.removed"):
+            for path in self._place.folder.glob(f"{self._kind}-g*.removed"):
                 shutil.rmtree(path, ignore_errors=True)
 
     def _documents(self, number: int) -> int:
         try:
-            return TantivyGeneration(self._folder / generation_name(number)).documents()
+            return self._open(number).documents()
         except WrongSetting:
             return 0  # half made, or by a release with other fields
+
+    def _open(self, number: int, *, make: bool = False) -> TantivyGeneration:
+        return TantivyGeneration(self._place.generation(number), self._kind, make=make)
 
 
 def _readable(live: TantivyGeneration) -> bool:
@@ -103,6 +101,10 @@ def _readable(live: TantivyGeneration) -> bool:
 class _Guest(TantivyGeneration):
     """The live generation, written between two batches of the process whose business that is."""
 
+    def __init__(self, place: Place) -> None:
+        super().__init__(place.generation(place.live() or 1), place.kind)
+        self._place = place
+
     def apply(self, documents: Sequence[Document]) -> Sequence[Outcome]:
         with self._writer_lent():
             return super().apply(documents)
@@ -113,7 +115,7 @@ class _Guest(TantivyGeneration):
 
     @contextmanager
     def _writer_lent(self) -> Iterator[None]:
-        with _translated(), writing_lock(self.folder.parent):
+        with _translated(), self._place.writing():
             deadline = time.monotonic() + _LEAVES
             while True:
                 try:

@@ -4,86 +4,46 @@ Who writes a batch has a lock meanwhile, so that a swap or a guest comes between
 a moment, because Tantivy's own lock goes with the writer, and opening one takes milliseconds.
 """
 
-import os
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TypeVar
 
 from common.errors import Unavailable, WrongSetting
-from common.file_lock import FileLock
 from common.observability.metrics import BulkItems, Metrics
-from search.adapters.tantivy import NEIGHBOUR, TantivyGeneration
-from search.domain import Contents, Document, Outcome, Page, Query, generation_name
+from search.adapters.tantivy import TantivyGeneration
+from search.adapters.tantivy_place import NEIGHBOUR, Place
+from search.domain import Contents, Document, Hit, Outcome, Page, Query
+from search.kinds import Kind
 from search.ports import Index
+from search.text import Word
 
 T = TypeVar("T")
 
-FOLDER = re.compile(r"rooms-g([1-9][0-9]*)")
 #: Seconds after which a writer that has nothing to do is closed.
 IDLE = 0.5
 
 
-def folder_of(url: str) -> Path:
-    """What `tantivy:///relative/folder` or `tantivy:////absolute/folder` names."""
-    return Path(url.partition(":///")[2])
-
-
-def live_number(folder: Path) -> int | None:
-    """The number of the live generation; None where nothing was ever swapped, and the first is live or still to be made."""
-    try:
-        text = (folder / "live").read_text()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise Unavailable(NEIGHBOUR, str(error)) from error
-    match = FOLDER.fullmatch(text.strip())
-    if match is None:
-        raise WrongSetting("INDEX_URL", f"{folder / 'live'} names no generation: it must hold a word like {generation_name(1)}")
-    return int(match[1])
-
-
-def set_live(folder: Path, number: int) -> None:
-    """In one step, durable. Raises OSError."""
-    new = folder / "live.next"
-    with new.open("w") as file:
-        file.write(f"{generation_name(number)}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / "live")
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def writing_lock(folder: Path) -> FileLock:
-    """Whose it is may write to the live generation, and make another one live."""
-    return FileLock(folder / "writing.lock")
-
-
 class TantivyIndex(Index):
-    """Rooms in a folder of generations. One process at a time may be the one that writes: a second one is told so."""
+    """Listings of one kind in a folder of generations. One process at a time may be the one that writes: a second one is told so."""
 
-    def __init__(self, url: str, items: BulkItems | None = None) -> None:
+    def __init__(self, url: str, kind: Kind, items: BulkItems | None = None) -> None:
         """`url` is `tantivy:///relative/folder` or `tantivy:////absolute/folder`. Touches nothing yet."""
-        self._folder, self._items = folder_of(url), items or BulkItems(Metrics("search"))
+        self._kind, self._place = kind, Place.of(url, kind)
+        self._items = items or BulkItems(Metrics("search"), kind.name)
         self._current: TantivyGeneration | None = None
         self._opening, self._writing = threading.Lock(), threading.RLock()
-        self._office = FileLock(self._folder / "indexer.lock")  # ours for as long as we are the process that writes
+        self._office = self._place.office()  # ours for as long as we are the process that writes
         self._in_office = False
         self._written_at = 0.0
         self._rest: threading.Timer | None = None
 
     def ensure(self, *, writing: bool) -> None:
-        folder = self._folder / generation_name(live_number(self._folder) or 1)
+        folder = self._place.generation(self._place.live() or 1)
         if not folder.exists():
-            TantivyGeneration(folder, make=True).ensure(writing=False)
+            TantivyGeneration(folder, self._kind, make=True).ensure(writing=False)
         self._reading(lambda live: live.ensure(writing=False))
         if writing:
             try:
@@ -109,6 +69,12 @@ class TantivyIndex(Index):
 
     def search(self, query: Query) -> Page:
         return self._reading(lambda live: live.search(query))
+
+    def holders(self, words: tuple[Word, ...], field: str, limit: int) -> Sequence[str]:
+        return self._reading(lambda live: live.holders(words, field, limit))
+
+    def held(self, words: tuple[Word, ...], field: str, values: Collection[str], each: int) -> Mapping[str, Sequence[Hit]]:
+        return self._reading(lambda live: live.held(words, field, values, each))
 
     def get(self, id: str) -> Document:
         return self._reading(lambda live: live.get(id))
@@ -143,11 +109,11 @@ class TantivyIndex(Index):
 
     def _live(self) -> TantivyGeneration:
         with self._opening:
-            number = live_number(self._folder)
-            folder = self._folder / generation_name(number or 1)
+            number = self._place.live()
+            folder = self._place.generation(number or 1)
             former = self._current
             if former is None or former.folder != folder:
-                self._current = TantivyGeneration(folder, self._items, make=number is None)
+                self._current = TantivyGeneration(folder, self._kind, self._items, make=number is None)
             else:
                 former = None
             live = self._current
@@ -169,7 +135,7 @@ class TantivyIndex(Index):
     def _batch(self) -> Iterator[TantivyGeneration]:
         """The live generation, which stays that as long as the block lasts."""
         with self._writing:
-            lock = writing_lock(self._folder)
+            lock = self._place.writing()
             try:
                 self._in_office = self._in_office or self._office.take()
                 if not self._in_office:

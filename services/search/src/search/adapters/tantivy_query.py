@@ -1,21 +1,16 @@
-"""A query in Tantivy's words, and the schema it is asked against."""
+"""A query in Tantivy's words."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tantivy import FieldType, Occur, Query, Schema, SchemaBuilder
+from tantivy import FieldType, Occur, Query, Schema
 
 from search import domain
-from search.domain import FACET_VALUES, Facet, FacetName, Range
+from search.domain import FACET_VALUES, Facet, Filter, Range
 from search.geo import Box, Circle
-from search.relevance import POINTS, kinds
-from search.text import Kind, Word, fold_name
-
-WORDS = ("name", "place", "description")
-KEYWORDS = ("provider", "provider_key", "recurrency", "currency", "city", "city_key", "country_key")
-INTEGERS = ("price", "price_bucket", "monthly_price", "created_at")
-FLOATS = ("property_size", "lat", "lon")
-FLAGS = ("furnished",)
+from search.kinds import COLUMNS, Column, Kind, Type
+from search.relevance import HELD, ways
+from search.text import Match, Word, fold_name
 
 #: Values of one facet, more than an embedded index is good for; the engine keeps the count of buckets below 65,000.
 _BUCKETS = 20_000
@@ -23,41 +18,16 @@ _BUCKETS = 20_000
 _SPELLINGS = 100
 
 
-def build_schema() -> Schema:
-    """The fields of one generation; another release that needs other fields needs another generation."""
-    builder = SchemaBuilder()
-    builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("progress", stored=True, tokenizer_name="raw", index_option="basic")
-    builder.add_integer_field("progress_as_of", stored=True)
-    builder.add_bytes_field("source", stored=True)
-    builder.add_integer_field("version", fast=True)
-    # The id once more as two numbers: columns of text are slow to read for many documents.
-    builder.add_unsigned_field("id_high", fast=True)
-    builder.add_unsigned_field("id_low", fast=True)
-    builder.add_unsigned_field("cell", indexed=True, fast=True)
-    for name in ("deleted", "visible", *FLAGS):
-        builder.add_boolean_field(name, indexed=True)
-    for name in WORDS:
-        builder.add_text_field(name, tokenizer_name="whitespace", index_option="basic")
-    for name in KEYWORDS:
-        builder.add_text_field(name, tokenizer_name="raw", index_option="basic", fast=True)
-    for name in INTEGERS:
-        builder.add_integer_field(name, indexed=True, fast=True)
-    for name in FLOATS:
-        builder.add_float_field(name, indexed=True, fast=True)
-    return builder.build()
-
-
 class Translator:
     """Makes Tantivy queries of ours, all but the circle, whose points the caller has to find (`around`, then `within`)."""
 
-    def __init__(self, schema: Schema) -> None:
-        self._schema = schema
+    def __init__(self, kind: Kind, schema: Schema) -> None:
+        self._kind, self._schema = kind, schema
 
     def matches(self, query: domain.Query) -> Query:
-        """Visible rooms with every word and within every filter; scored by the words."""
+        """Visible listings with every word and within every filter; scored by the words."""
         filters = [self._term("visible", True), *self._filters(query)]
-        return every([*(self._word(word) for word in query.words), *(Query.const_score_query(each, 0.0) for each in filters)])
+        return every([*self._words(query), *(Query.const_score_query(each, 0.0) for each in filters)])
 
     def between(self, field: str, low: int | None, high: int | None) -> Query:
         """Documents whose integer `field` lies in this range, ends included; None is open."""
@@ -66,7 +36,7 @@ class Translator:
         return Query.range_query(self._schema, field, FieldType.Integer, low, high)
 
     def numbered(self, low: int, high: int | None) -> Query:
-        """Rooms and tombstones the upper halves of whose ids lie in this range, ends included; None is open."""
+        """Listings and tombstones the upper halves of whose ids lie in this range, ends included; None is open."""
         return Query.range_query(self._schema, "id_high", FieldType.Unsigned, low, high)
 
     def around(self, circle: Circle) -> Query:
@@ -83,7 +53,7 @@ class Translator:
         return Query.term_set_query(self._schema, "id", list(ids))
 
     def live(self) -> Query:
-        """Every room, visible or not, that was not deleted."""
+        """Every listing, visible or not, that was not deleted."""
         return self._term("deleted", False)
 
     def visible(self) -> Query:
@@ -93,45 +63,52 @@ class Translator:
         return self._term("deleted", True)
 
     def progress(self) -> Query:
-        """What is neither a room nor a tombstone."""
+        """What is neither a listing nor a tombstone."""
         return Query.boolean_query(
             [(Occur.Must, Query.all_query()), *((Occur.MustNot, self._term("deleted", deleted)) for deleted in (True, False))]
         )
 
+    def _words(self, query: domain.Query) -> Iterable[Query]:
+        """Every word in the listing's own text, or something that it holds; where both, the points add up."""
+        own = [self._word(word) for word in query.words]
+        if not (own and query.holding):
+            return own
+        return [any_of([every(own), Query.const_score_query(self.ids(query.holding), HELD * len(own))])]
+
     def _word(self, word: Word) -> Query:
         """One word in any field. Per field the best kind of match counts, the fields add up."""
         fields = []
-        for field, points in POINTS.items():
-            matches = [Query.const_score_query(self._match(field, word, kind), points[kind]) for kind in kinds(word)]
-            fields.append((Occur.Should, Query.disjunction_max_query(matches)))
-        return Query.boolean_query(fields)
+        for field, points in self._kind.words.items():
+            matches = [Query.const_score_query(self._match(field, word, way), points[way]) for way in ways(word)]
+            fields.append(Query.disjunction_max_query(matches))
+        return any_of(fields)
 
-    def _match(self, field: str, word: Word, kind: Kind) -> Query:
-        match kind:
-            case Kind.EXACT:
+    def _match(self, field: str, word: Word, way: Match) -> Query:
+        match way:
+            case Match.EXACT:
                 return self._term(field, word.folded)
-            case Kind.PREFIX:
+            case Match.PREFIX:
                 return Query.fuzzy_term_query(self._schema, field, word.folded, distance=0, prefix=True)
-            case Kind.FUZZY:
+            case Match.FUZZY:
                 return Query.fuzzy_term_query(self._schema, field, word.folded, distance=word.edits, transposition_cost_one=True)
 
     def _filters(self, query: domain.Query) -> Iterable[Query]:
-        for field in ("price", "monthly_price"):
-            if bounds := getattr(query, field):
-                yield self._range(field, bounds, FieldType.Integer)
-        if query.property_size:
-            yield self._range("property_size", query.property_size)
+        for name, each in query.filters.items():
+            yield self._filter(self._kind.fields[name], name, each)
         if query.currency is not None:
             yield self._term("currency", query.currency)
-        for field, values in (("provider_key", query.providers), ("city_key", query.cities), ("country_key", query.countries)):
-            if values:
-                yield self._one_of(field, [fold_name(value) for value in values])
-        if query.recurrencies:
-            yield self._one_of("recurrency", query.recurrencies)
-        if query.furnished is not None:
-            yield self._term("furnished", query.furnished)
         if query.box is not None:
             yield self._box(query.box)
+
+    def _filter(self, type: Type, name: str, filter: Filter) -> Query:
+        match filter:
+            case Range():
+                return self._range(name, filter, FieldType.Float if COLUMNS[type][""] is Column.FLOAT else FieldType.Integer)
+            case bool():
+                return self._term(name, filter)
+        if type in (Type.NAME, Type.KEY):
+            return self._one_of(f"{name}_key", map(fold_name, filter))
+        return self._one_of(name, filter)
 
     def _box(self, box: Box) -> Query:
         if box.west <= box.east:
@@ -158,29 +135,31 @@ def every(queries: Iterable[Query]) -> Query:
 
 
 def any_of(queries: Iterable[Query]) -> Query:
+    """What answers one of them; the scores add up."""
     return Query.boolean_query([(Occur.Should, each) for each in queries])
 
 
-def aggregation(facet: FacetName) -> dict[str, Any]:
+def aggregation(type: Type, facet: str) -> dict[str, Any]:
     """The aggregation that counts `facet`."""
-    if facet == "price":
-        return {"terms": {"field": "price_bucket", "size": _BUCKETS}}
-    if facet == "recurrency":
-        return {"terms": {"field": "recurrency", "size": _BUCKETS}}
-    return {
-        "terms": {"field": f"{facet}_key", "size": _BUCKETS},
-        "aggs": {"spelled": {"terms": {"field": facet, "size": _SPELLINGS}}},
-    }
+    match type:
+        case Type.PRICE:
+            return {"terms": {"field": f"{facet}_bucket", "size": _BUCKETS}}
+        case Type.NAME:
+            return {
+                "terms": {"field": f"{facet}_key", "size": _BUCKETS},
+                "aggs": {"spelled": {"terms": {"field": facet, "size": _SPELLINGS}}},
+            }
+    return {"terms": {"field": facet, "size": _BUCKETS}}
 
 
-def counts(facet: FacetName, buckets: list[dict[str, Any]]) -> list[Facet]:
-    """Reads what `aggregation(facet)` counted."""
-    if facet == "price":
+def counts(type: Type, buckets: list[dict[str, Any]]) -> list[Facet]:
+    """Reads what the aggregation of a facet has counted."""
+    if type is Type.PRICE:
         return sorted((Facet(int(each["key"]), each["doc_count"]) for each in buckets), key=lambda each: int(each.value))
     largest = sorted(buckets, key=_largest_first)[:FACET_VALUES]
-    if facet == "recurrency":
-        return [Facet(each["key"], each["doc_count"]) for each in largest]
-    return [Facet(min(each["spelled"]["buckets"], key=_largest_first)["key"], each["doc_count"]) for each in largest]
+    if type is Type.NAME:
+        return [Facet(min(each["spelled"]["buckets"], key=_largest_first)["key"], each["doc_count"]) for each in largest]
+    return [Facet(each["key"], each["doc_count"]) for each in largest]
 
 
 def _largest_first(bucket: dict[str, Any]) -> tuple[int, str]:

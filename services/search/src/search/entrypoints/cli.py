@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.audit import MENDABLE, Audit, Difference
-from search.domain import generation_name
+from search.kinds import KINDS, Kind
 from search.rebuild import Rebuild, Step
 
 #: Differences that a table shows.
@@ -33,8 +33,8 @@ class Reporter:
         self._progress = Progress(*columns, done, console=self._console, transient=True)
         self._task: tuple[str, TaskID, float] | None = None
 
-    def tell(self, step: Step, done: int, total: int | None) -> None:
-        self.show(step.value, done, total)
+    def tell(self, kind: Kind, step: Step, done: int, total: int | None) -> None:
+        self.show(f"{kind}: {step.value}", done, total)
 
     def show(self, what: str, done: int, total: int | None) -> None:
         if self._task is None or self._task[0] != what:
@@ -59,14 +59,24 @@ class Reporter:
             self._progress.stop()
 
 
+def chosen(arguments: argparse.Namespace) -> list[Kind]:
+    """The kinds that a command is about."""
+    return [kind for kind in KINDS.values() if arguments.kind in (None, kind.name)]
+
+
+def _kind_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", nargs="?", choices=list(KINDS), help="one kind of listings; by default all, one after the other")
+
+
 def audit_arguments(parser: argparse.ArgumentParser) -> None:
+    _kind_argument(parser)
     parser.add_argument("--repair", action="store_true", help="apply what the index lacks to it")
     parser.add_argument(
         "--json", action="store_true", help=f"all differences, one JSON object a line; else the first {ROWS} as a table"
     )
 
 
-def audit_command(audit: Audit, arguments: argparse.Namespace) -> int:
+def audit_command(kind: Kind, audit: Audit, arguments: argparse.Namespace) -> int:
     """Exit status 0 when both sides agree, in the end; 1 when they do not. Raises Unavailable, WrongSetting."""
     compared = left = mended = 0
     shown: list[Difference] = []
@@ -74,19 +84,21 @@ def audit_command(audit: Audit, arguments: argparse.Namespace) -> int:
     def report(count: int) -> None:
         nonlocal compared
         compared = count
-        reporter.show("comparing", count, None)
+        reporter.show(f"{kind}: comparing", count, None)
 
     with Reporter() as reporter:
         for each in audit(mend=arguments.repair, report=report):
             mended += each.mended
             left += not each.mended
             if arguments.json:
-                sys.stdout.write(json.dumps(asdict(each)) + "\n")
+                sys.stdout.write(json.dumps({"index": kind.name, **asdict(each)}) + "\n")
             elif len(shown) < ROWS:
                 shown.append(each)
     if shown:
         print_differences(shown, left + mended)
-    summary = f"{compared:,} compared: " + ("the index agrees with what is kept" if not left + mended else f"{left:,} differ")
+    summary = f"{kind}: {compared:,} compared: " + (
+        "the index agrees with what is kept" if not left + mended else f"{left:,} differ"
+    )
     reporter.say(summary + (f", {mended:,} mended" if mended else ""))
     if left and not arguments.repair:
         reporter.say(f"--repair mends what is {', '.join(sorted(MENDABLE))}; the rest takes a rebuild")
@@ -96,6 +108,7 @@ def audit_command(audit: Audit, arguments: argparse.Namespace) -> int:
 
 
 def rebuild_arguments(parser: argparse.ArgumentParser) -> None:
+    _kind_argument(parser)
     parser.add_argument("--keep", action="store_true", help="keep the generation that was live, for --rollback")
     parser.add_argument("--rollback", action="store_true", help="bring the older generation up to date, and swap back to it")
 
@@ -111,7 +124,8 @@ def rebuild_command(rebuild: Rebuild, reporter: Reporter, arguments: argparse.Na
     result = (rebuild.back if arguments.rollback else rebuild.forward)(keep=arguments.keep)
     seconds = time.monotonic() - began
     loaded = f", {result.loaded:,} loaded" if result.loaded else ""
-    reporter.say(f"{generation_name(result.live)} is live, after {generation_name(result.before)}{loaded}, in {seconds:,.1f} s")
+    live, before = rebuild.kind.generation(result.live), rebuild.kind.generation(result.before)
+    reporter.say(f"{live} is live, after {before}{loaded}, in {seconds:,.1f} s")
     if result.left:
         print_differences(result.left[:ROWS], result.left_count)
     return 1 if result.left else 0

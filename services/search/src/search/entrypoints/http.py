@@ -1,5 +1,6 @@
 """The HTTP operations of `openapi.yaml`, one method each; the name is the operationId."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,28 @@ from flask import request
 
 from common.web.consistency import still_pending
 from common.web.pagination import next_link
-from search.domain import Document, FacetName, Query
+from search.domain import Document, Filter, Query
 from search.entrypoints.parameters import Complaints, after, alternatives, bounds, box, circle, cursor_of, order
+from search.kinds import ITEMS, ROOMS, Kind
 from search.text import words
-from search.use_cases import Answer, Found, ReadDocument, SearchRooms
+from search.use_cases import Answer, Found, ReadDocument, SearchListings
 
 SPEC = Path(__file__).parent / "openapi.yaml"
+
+Answered = tuple[dict[str, Any], int, dict[str, str]]
 
 
 @dataclass(frozen=True)
 class SearchController:
-    find: SearchRooms
+    find: SearchListings
     document: ReadDocument
 
-    def search(
+    def search_rooms(
         self,
-        limit: int,
-        radius: float | None = None,
-        q: str | None = None,
         price_min: int | None = None,
         price_max: int | None = None,
         monthly_price_min: int | None = None,
         monthly_price_max: int | None = None,
-        currency: str | None = None,
         property_size_min: float | None = None,
         property_size_max: float | None = None,
         provider: list[str] | None = None,
@@ -39,26 +39,71 @@ class SearchController:
         city: list[str] | None = None,
         country: list[str] | None = None,
         furnished: bool | None = None,
+        **common: Any,
+    ) -> Answered:
+        complaints = Complaints()
+        filters: dict[str, Filter | None] = {
+            "price": bounds("price", price_min, price_max, complaints),
+            "monthly_price": bounds("monthly_price", monthly_price_min, monthly_price_max, complaints),
+            "property_size": bounds("property_size", property_size_min, property_size_max, complaints),
+            "provider": alternatives(provider),
+            "recurrency": tuple(dict.fromkeys(each.lower() for each in recurrency or ())),
+            "city": alternatives(city),
+            "country": alternatives(country),
+            "furnished": furnished,
+        }
+        return self._search(ROOMS, filters, complaints, **common)
+
+    def search_items(
+        self,
+        price_min: int | None = None,
+        price_max: int | None = None,
+        category: list[str] | None = None,
+        condition: list[str] | None = None,
+        provider: list[str] | None = None,
+        city: list[str] | None = None,
+        room_id: list[str] | None = None,
+        **common: Any,
+    ) -> Answered:
+        complaints = Complaints()
+        filters: dict[str, Filter | None] = {
+            "price": bounds("price", price_min, price_max, complaints),
+            "category": alternatives(category),
+            "condition": tuple(dict.fromkeys(each.lower() for each in condition or ())),
+            "provider": alternatives(provider),
+            "city": alternatives(city),
+            "room_id": tuple(dict.fromkeys(str(UUID(each)) for each in room_id or ())),
+        }
+        return self._search(ITEMS, filters, complaints, **common)
+
+    def read_room(self, room_id: str) -> Answered:
+        return self._read(ROOMS, room_id)
+
+    def read_item(self, item_id: str) -> Answered:
+        return self._read(ITEMS, item_id)
+
+    def _search(
+        self,
+        kind: Kind,
+        filters: Mapping[str, Filter | None],
+        complaints: Complaints,
+        *,
+        limit: int,
+        q: str | None = None,
+        currency: str | None = None,
         near: str | None = None,
+        radius: float | None = None,
         bbox: str | None = None,
         sort: str | None = None,
-        facets: list[FacetName] | None = None,
+        facets: list[str] | None = None,
         cursor: str | None = None,
-    ) -> tuple[dict[str, Any], int, dict[str, str]]:
-        complaints = Complaints()
+    ) -> Answered:
         around = circle(near, radius, complaints)
         sought = words(q or "")
         query = Query(
             words=sought,
-            price=bounds("price", price_min, price_max, complaints),
-            monthly_price=bounds("monthly_price", monthly_price_min, monthly_price_max, complaints),
-            property_size=bounds("property_size", property_size_min, property_size_max, complaints),
+            filters={name: each for name, each in filters.items() if each or each is False},
             currency=currency.upper() if currency else None,
-            providers=alternatives(provider),
-            recurrencies=tuple(dict.fromkeys(each.lower() for each in recurrency or ())),
-            cities=alternatives(city),
-            countries=alternatives(country),
-            furnished=furnished,
             near=around,
             box=box(bbox, complaints),
             sort=order(sort, bool(sought), around, complaints),
@@ -66,23 +111,23 @@ class SearchController:
             limit=limit,
         )
         complaints.speak()
-        answer = self.find(replace(query, after=after(cursor, query)))
-        following = None if answer.page.next is None else cursor_of(query, answer.page.next)
+        answer = self.find(kind, replace(query, after=after(cursor, kind, query)))
+        following = None if answer.page.next is None else cursor_of(kind, query, answer.page.next)
         headers = {}
         if following is not None:
             headers["Link"] = next_link(request.path, request.query_string.decode(), following)
-        return _shown(answer, following, still_pending(request.environ["asgi.scope"])), 200, headers
+        return _shown(kind, answer, following, still_pending(request.environ["asgi.scope"])), 200, headers
 
-    def read(self, room_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
-        shown = _shown_document(self.document(str(UUID(room_id))))
+    def _read(self, kind: Kind, id: str) -> Answered:
+        shown = _shown_document(kind, self.document(kind, str(UUID(id))))
         pending = still_pending(request.environ["asgi.scope"])
         return shown | ({"index": pending} if pending else {}), 200, {}
 
 
-def _shown(answer: Answer, following: str | None, pending: dict[str, list[str]]) -> dict[str, Any]:
+def _shown(kind: Kind, answer: Answer, following: str | None, pending: dict[str, list[str]]) -> dict[str, Any]:
     return {
-        "total": {"value": answer.page.total, "relation": "eq"},
-        "hits": [_shown_hit(each) for each in answer.found],
+        "total": {"value": answer.page.total, "relation": "eq" if answer.complete else "gte"},
+        "hits": [_shown_hit(kind, each) for each in answer.found],
         "facets": {
             name: [{"value": each.value, "count": each.count} for each in counted] for name, counted in answer.page.facets.items()
         },
@@ -96,23 +141,26 @@ def _shown(answer: Answer, following: str | None, pending: dict[str, list[str]])
     }
 
 
-def _shown_hit(found: Found) -> dict[str, Any]:
+def _shown_hit(kind: Kind, found: Found) -> dict[str, Any]:
     hit = found.hit
-    return {
+    shown = {
         "id": hit.id,
         "version": hit.version,
         "score": hit.score,
         "distance_m": found.distance_m,
         "highlights": found.highlights,
-        "room": hit.room,
+        kind.singular: hit.listing,
     }
+    if kind.holds is not None:
+        shown[kind.holds[0]] = [{"id": each.id, "name": each.listing["name"]} for each in found.held]
+    return shown
 
 
-def _shown_document(document: Document) -> dict[str, Any]:
+def _shown_document(kind: Kind, document: Document) -> dict[str, Any]:
     return {
         "id": document.id,
         "version": document.version,
-        "room": document.room,
+        kind.singular: document.listing,
         "trace_id": document.trace_id,
         "request_id": document.request_id,
         "event_id": document.event_id,

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,9 +13,9 @@ from rich.console import Console
 
 from common.errors import NotFound, Unavailable, WrongSetting
 from common.messaging.port import Broker, Message
-from common.messaging.topology import SEARCH_ROOMS
+from common.messaging.topology import Queue
 from search.lineage import DeadLetter, Line, Lineage, Step, Traces, lineage, moment
-from search.ports import Index, Origin
+from search.ports import Corpora, Corpus
 
 T = TypeVar("T")
 
@@ -31,30 +31,45 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class TraceListing:
-    """Asks the rooms service, the index, the broker and the logs. One that does not answer is named, and the others are shown."""
+    """Asks the services, the indices, the broker and the logs. One that does not answer is named, and the others are shown."""
 
-    origin: Origin
-    index: Index
+    corpora: Corpora
     broker: Broker
 
     def __call__(self, id: str, logs: Sequence[Path]) -> Lineage:
         """Raises NotFound where none of them has ever heard of it, WrongSetting for a log that cannot be read."""
-        missing: dict[str, str] = {}
-        written = _asked("database", lambda: self.origin.written(id), missing)
-        document = _asked("index", lambda: self.index.entry(id), missing)
-        dead = _asked("dead letters", lambda: [_dead(each) for each in self._dead(id)], missing) or []
-        waiting = _asked("queue", lambda: self.broker.depth(SEARCH_ROOMS.name), missing)
-        found = Traces(id=id, written=written, document=document, dead=dead, waiting=waiting, missing=missing)
-        if written is None and document is None and not dead and not missing:
-            raise NotFound(id)
+        found = self._kept(id)
         trace, _, event = found.ids
         lines = sorted(_lines(logs, [text for text in (trace, event) if text]), key=lambda line: str(line.get("time")))
-        return lineage(
-            Traces(id=id, written=written, document=document, dead=dead, waiting=waiting, lines=lines, missing=missing)
+        return lineage(replace(found, lines=lines))
+
+    def _kept(self, id: str) -> Traces:
+        """What is kept of it, by the kind that has heard of it; else of the first that could not be asked all."""
+        doubtful: Traces | None = None
+        for corpus in self.corpora.values():
+            found = self._asked(corpus, id)
+            if found.written is not None or found.document is not None or found.dead:
+                return found
+            if found.missing:
+                doubtful = doubtful or found
+        if doubtful is None:
+            raise NotFound(id)
+        return doubtful
+
+    def _asked(self, corpus: Corpus, id: str) -> Traces:
+        missing: dict[str, str] = {}
+        return Traces(
+            id=id,
+            kind=corpus.kind.singular,
+            written=_asked("database", lambda: corpus.origin.written(id), missing),
+            document=_asked("index", lambda: corpus.index.entry(id), missing),
+            dead=_asked("dead letters", lambda: [_dead(each) for each in self._dead(corpus.queue, id)], missing) or [],
+            waiting=_asked("queue", lambda: self.broker.depth(corpus.queue.name), missing),
+            missing=missing,
         )
 
-    def _dead(self, id: str) -> Iterator[Message]:
-        for message in self.broker.browse(SEARCH_ROOMS.dead, DEAD):
+    def _dead(self, queue: Queue, id: str) -> Iterator[Message]:
+        for message in self.broker.browse(queue.dead, DEAD):
             if message.headers.get("cloudEvents_subject") == id:
                 yield message
 
@@ -69,9 +84,7 @@ def run(trace: TraceListing, given: argparse.Namespace, data_dir: Path) -> int:
     try:
         found = trace(id, given.logs or sorted((data_dir / "logs").glob("*.log*")))
     except NotFound:
-        console.print(
-            orjson.dumps({"id": id, "verdict": "unknown"}).decode() if given.json else f"room {id}: nobody has heard of it"
-        )
+        console.print(orjson.dumps({"id": id, "verdict": "unknown"}).decode() if given.json else f"{id}: nobody has heard of it")
         return 1
     if given.json:
         console.print(orjson.dumps(as_json(found)).decode())
@@ -82,7 +95,7 @@ def run(trace: TraceListing, given: argparse.Namespace, data_dir: Path) -> int:
 
 
 def as_json(found: Lineage) -> dict[str, Any]:
-    """`{"id", "verdict", "database", "index", "missing", "steps": [{"step", "state", "at", "since_ms", "detail"}]}`."""
+    """`{"kind", "id", "verdict", "database", "index", "missing", "steps": [{"step", "state", "at", "since_ms", "detail"}]}`."""
     began = _began(found)
     steps = [
         {
@@ -95,6 +108,7 @@ def as_json(found: Lineage) -> dict[str, Any]:
         for step in found.steps
     ]
     return {
+        "kind": found.kind,
         "id": found.id,
         "verdict": found.verdict,
         "database": found.database,
@@ -107,7 +121,7 @@ def as_json(found: Lineage) -> dict[str, Any]:
 def as_text(found: Lineage) -> Iterator[str]:
     """One line for each step, with the time since the first."""
     began = _began(found)
-    yield f"room {found.id}: {found.verdict}"
+    yield f"{found.kind} {found.id}: {found.verdict}"
     for step in found.steps:
         yield _printable(f"  {_since(step, began):>10}  {step.name:<13} {step.detail}".rstrip())
     for place, why in found.missing.items():

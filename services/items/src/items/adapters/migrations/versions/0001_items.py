@@ -5,7 +5,7 @@ from alembic import op
 
 from common.listings.migrations import create_listing_tables, drop_listing_tables
 
-revision = "items-0001"
+revision = "items_0001"
 down_revision = None
 
 

@@ -1,4 +1,4 @@
-"""What the rooms service answers over HTTP, read as search needs it; and what is no answer."""
+"""What a service of listings answers over HTTP, read as search needs it; and what is no answer."""
 
 import threading
 from collections.abc import Iterator
@@ -11,8 +11,10 @@ import pytest
 from common.errors import NotFound, Unavailable
 from common.events.catalogue import Catalogue
 from common.events.container import Container
-from search.adapters.rooms_api import RoomsApi
+from common.listings.client import ListingsClient
+from search.adapters.listings_api import ListingsApi
 from search.domain import Written
+from search.kinds import ROOMS
 
 ID = "01938b6e-5f0a-7c1e-8a55-0d6d1f6c2b11"
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -21,12 +23,18 @@ CONTAINER = Container(Catalogue.load(), "RoomExported")
 Answers = dict[str, tuple[int, bytes]]
 
 
+def _api(url: str) -> ListingsApi:
+    return ListingsApi(ROOMS, ListingsClient("rooms", url, CONTAINER))
+
+
 def export(*rows: dict[str, Any]) -> bytes:
-    return b"".join(CONTAINER.write({"room": None, "deleted_at": None, "derived": []} | ORIGIN | row for row in rows))
+    return b"".join(
+        CONTAINER.write({"room": None, "deleted_at": None, "derived": [], "owner": ""} | ORIGIN | row for row in rows)
+    )
 
 
 @pytest.fixture
-def api() -> Iterator[tuple[RoomsApi, Answers]]:
+def api() -> Iterator[tuple[ListingsApi, Answers]]:
     """A rooms service, and what it answers by path: 400 where nothing was put."""
     answers: Answers = {}
 
@@ -41,12 +49,12 @@ def api() -> Iterator[tuple[RoomsApi, Answers]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,)).start()
-    yield RoomsApi(f"http://127.0.0.1:{server.server_address[1]}", CONTAINER), answers
+    yield _api(f"http://127.0.0.1:{server.server_address[1]}"), answers
     server.shutdown()
     server.server_close()
 
 
-def test_the_export_tells_of_the_write_and_of_tombstones(api: tuple[RoomsApi, Answers]) -> None:
+def test_the_export_tells_of_the_write_and_of_tombstones(api: tuple[ListingsApi, Answers]) -> None:
     rooms, answers = api
     known: dict[str, Any] = {"event_id": "e-7", "request_id": "r-7", "trace_id": "0af7651916cd43dd8448eb211c80319c"}
     answers["/v1.0/rooms/export"] = 200, export({"id": ID, "version": 8, "deleted_at": AT})
@@ -61,13 +69,13 @@ def test_the_export_tells_of_the_write_and_of_tombstones(api: tuple[RoomsApi, An
     [(503, b""), (200, b"<html>"), (200, b""), (200, export({"id": ID, "version": 7, "deleted_at": AT})[:-20])],
     ids=["down", "a page", "nothing", "half an export"],
 )
-def test_an_export_that_is_none_is_said(api: tuple[RoomsApi, Answers], answer: tuple[int, bytes]) -> None:
+def test_an_export_that_is_none_is_said(api: tuple[ListingsApi, Answers], answer: tuple[int, bytes]) -> None:
     api[1]["/v1.0/rooms/export"] = answer
     with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1"):
         api[0].written(ID)
 
 
-def test_the_sum_of_versions_is_one_number_or_said_to_be_none(api: tuple[RoomsApi, Answers]) -> None:
+def test_the_sum_of_versions_is_one_number_or_said_to_be_none(api: tuple[ListingsApi, Answers]) -> None:
     rooms, answers = api
     answers["/v1.0/rooms/summary"] = 200, b'{"living": 2, "tombstones": 1, "versions": 9}'
     assert rooms.versions() == 9
@@ -78,7 +86,7 @@ def test_the_sum_of_versions_is_one_number_or_said_to_be_none(api: tuple[RoomsAp
 
 
 def test_a_service_that_is_away_is_said() -> None:
-    rooms = RoomsApi("http://127.0.0.1:1", CONTAINER)
+    rooms = _api("http://127.0.0.1:1")
     with pytest.raises(Unavailable):
         rooms.written(ID)
     with pytest.raises(Unavailable):

@@ -25,6 +25,11 @@ class Asking(Generic[T]):
         self._name, self._question = name, question
         self._running: asyncio.Future[_Outcome[T]] | None = None
 
+    @property
+    def under_way(self) -> bool:
+        """Whether the question has been asked and not been answered."""
+        return self._running is not None and not self._running.done()
+
     async def answer(self, seconds: float) -> T:
         """Raises what the question raises, and NoAnswer after `seconds`."""
         loop = asyncio.get_running_loop()
