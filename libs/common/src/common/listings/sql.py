@@ -67,6 +67,13 @@ class SqlListings(Listings):
             self._refuse(listing.id)
         self._doorbell.ring()
 
+    def recall(self, once: Once) -> None:
+        keys = self._tables.keys
+        with self._engine.connect() as connection:
+            known = connection.execute(select(keys.c.body, keys.c.answer).where(keys.c.key == once.key)).one_or_none()
+        if known is not None:
+            raise Repeated(orjson.loads(known.answer)) if known.body == once.body else KeyReused
+
     def get(self, id: str) -> Aggregate:
         with self._engine.connect() as connection:
             row = connection.execute(select(self._rows).where(self._rows.c.id == id, self._alive)).one_or_none()
@@ -211,7 +218,7 @@ class SqlListings(Listings):
             raise Overtaken from None
         except IntegrityError as error:
             if once is not None:
-                self._repeated(once)
+                self.recall(once)
             with self._engine.connect() as connection:
                 url = None if listing.given.url is None else url_hash(listing.given.url)
                 holder = connection.scalar(select(self._rows.c.id).where(self._rows.c.url_hash == url))
@@ -220,16 +227,6 @@ class SqlListings(Listings):
         if written:
             self._doorbell.ring()
         return written
-
-    def _repeated(self, once: Once) -> None:
-        """Raises Repeated or KeyReused where this key is known."""
-        keys = self._tables.keys
-        with self._engine.connect() as connection:
-            known = connection.execute(select(keys.c.body, keys.c.answer).where(keys.c.key == once.key)).one_or_none()
-        if known is not None:
-            if known.body != once.body:
-                raise KeyReused
-            raise Repeated(orjson.loads(known.answer))
 
     def _all_held(self, connection: Connection, listings: Sequence[Aggregate]) -> Sequence[bool]:
         movable = [listing for listing in listings if self.movable(listing)]
