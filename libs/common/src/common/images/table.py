@@ -85,8 +85,9 @@ class Known:
 class Images:
     """The rows of one service's table. Everything may be called from any thread, and raises Unavailable while the database is away."""
 
-    def __init__(self, engine: Engine, table: Table) -> None:
-        self._engine, self._table = engine, table
+    def __init__(self, engine: Engine, table: Table, lease: float = LEASE) -> None:
+        """`lease` in seconds, as LEASE: a shorter one has images fetched twice that take their time, and does no other harm."""
+        self._engine, self._table, self._lease = engine, table, lease
 
     def due(self, busy: Sequence[str] = ()) -> bool:
         """Is there one to take, of other hosts than the `busy` ones? Cheap, and takes no lock."""
@@ -100,7 +101,7 @@ class Images:
         taking = (
             update(self._table)
             .where(c.key == self._next(busy).with_for_update(skip_locked=True).scalar_subquery())
-            .values(lease=lease, taken=c.taken + 1, due_at=_now(LEASE))
+            .values(lease=lease, taken=c.taken + 1, due_at=_now(self._lease))
             .returning(c.key, c.url, c.host, c.attempts, c.taken)
         )
         with transaction(self._engine) as connection:

@@ -28,6 +28,7 @@ class ListingsConfig(SecurityConfig):
     images_access_key: str = setting("{SERVICE}_IMAGES_ACCESS_KEY", "IMAGES_ACCESS_KEY", "AWS_ACCESS_KEY_ID", default="")
     images_secret_key: str = setting("{SERVICE}_IMAGES_SECRET_KEY", "IMAGES_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", default="")
     images_allow: tuple[str, ...] = setting("{SERVICE}_IMAGES_ALLOW", "IMAGES_ALLOW", default=())  # see common.images.addresses
+    images_lease: float = setting("{SERVICE}_IMAGES_LEASE", "IMAGES_LEASE", default=180.0, minimum=1)  # see common.images.table
     images_workers: int = setting("{SERVICE}_IMAGES_WORKERS", "IMAGES_WORKERS", default=8, minimum=1, maximum=64)  # threads
     workers: int = setting("{SERVICE}_WORKERS", "WORKERS", default=1, minimum=1, maximum=64)  # processes of `api`
     metrics_port: int = setting(

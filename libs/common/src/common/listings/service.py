@@ -229,7 +229,7 @@ def _bind(service: Service, config: ListingsConfig, binder: Binder) -> None:
     binder.bind(Showing, to=shown)
     binder.bind(Listings, to=service.listings(service.kind, service.tables, engine, codec, gate, bell, shown))
     binder.bind(Clock, to=SystemClock())
-    images = Images(engine, service.tables.images)
+    images = Images(engine, service.tables.images, config.images_lease)
     store = open_store(config.images_store, config.images_access_key, config.images_secret_key)
     binder.bind(Images, to=images)
     binder.bind(Store, to=store)

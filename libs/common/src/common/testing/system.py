@@ -135,6 +135,7 @@ def _running(
         "INDEX_URL": stack.index_url,
         **{f"{name.upper()}_PORT": str(port) for name, port in ports.items()},
         "IMAGES_ALLOW": pictures.address,
+        "IMAGES_LEASE": "5",  # what a worker held that was killed is soon another's
         "LOG_FORMAT": "json",
         "PYTHONFAULTHANDLER": "1",  # SIGABRT shows all threads
         **settings,
