@@ -9,13 +9,12 @@ from hashlib import sha256
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, insert, select, update
 from uuid_utils import uuid7
 
 from common.db.engine import open_engine, transaction
-from common.db.migrations import migrate, pending
+from common.db.migrations import alembic_config, migrate, pending
 from common.errors import Unavailable
 from common.listings.ports import Kept, Origin
 from common.listings.showing import Showing
@@ -69,8 +68,7 @@ def test_a_restored_rooms_event_is_the_one_that_told_it_first(opened, sqlite_url
 def test_rows_that_are_older_than_their_origins_have_none(opened, database_url, a_room):
     database = opened(database_url, migrated=False)
     with transaction(database.engine) as connection:
-        config = Config()
-        config.set_main_option("script_location", str(SERVICE.migrations))
+        config = alembic_config(SERVICE.migrations)
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         connection.execute(insert(table).values(id=(id := str(uuid7())), version=3, deleted_at=LATER))
