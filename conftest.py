@@ -1,3 +1,6 @@
-"""Every test under this folder gets the servers' fixtures, whichever service it belongs to."""
+"""Every test under this folder gets the fixtures of servers and of services of listings, whichever service it belongs to."""
 
-pytest_plugins = ["common.testing.servers"]
+import pytest
+
+pytest.register_assert_rewrite("common.testing.listings")
+pytest_plugins = ["common.testing.servers", "common.testing.listings.fixtures"]

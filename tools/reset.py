@@ -23,6 +23,8 @@ _LOG = re.compile(rf"({'|'.join(service.name for service in (ISSUER, *SERVICES))
 #: One folder of an index for each generation; beside them, which one is live, and locks. Those of items are in a folder of their own.
 _GENERATION = re.compile(r"(rooms|items)-g\d+(\.removed)?")
 _INDEX = re.compile(r"live|live\.next|indexer\.lock|writing\.lock")
+#: Folders of copies of images.
+_COPIES = re.compile(r"[0-9a-f]{2}")
 
 
 def main() -> int:
@@ -59,7 +61,7 @@ def _reset(data: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        for folder in (data / "index/items", data / "index", data / "logs"):
+        for folder in (data / "index/items", data / "index", data / "logs", data / "images"):
             if folder.is_dir() and not folder.is_symlink():
                 _remove_if_empty(folder)
         lock.unlink()
@@ -89,6 +91,7 @@ def _made_by_atrium(data: Path) -> Iterator[Path]:
         (data / "index", _INDEX, False),
         (data / "index/items", _GENERATION, True),
         (data / "index/items", _INDEX, False),
+        (data / "images", _COPIES, True),
     ):
         if folder.is_dir() and not any(each.is_symlink() for each in (folder, *folder.parents) if data in each.parents):
             for path in folder.iterdir():

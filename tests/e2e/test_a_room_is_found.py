@@ -3,30 +3,18 @@
 import json
 import signal
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
+from common.testing.samples import a_room
 from common.testing.system import System
 from common.testing.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
 
-def listing(**given: Any) -> dict[str, Any]:
-    return {
-        "name": "Bright attic in Kreuzberg",
-        "description": "Quiet, five minutes from the canal.",
-        "price": 650,
-        "recurrency": "monthly",
-        "provider": "nestly",
-        "url": f"https://nestly.example/{uuid4()}",
-        "coordinates": {"lat": 52.4986, "lon": 13.4034},
-    } | given
-
-
 def published(system: System, **given: Any) -> dict[str, Any]:
-    answer = system.rooms.post("/v1.0/rooms", json=listing(**given))
+    answer = system.rooms.post("/v1.0/rooms", json=a_room(**given))
     assert answer.status_code == 201, answer.text
     room: dict[str, Any] = answer.json()
     return room
@@ -70,7 +58,7 @@ def test_each_change_of_a_room_is_seen_in_search(system):
 def test_the_request_of_a_write_can_be_followed_into_the_index(system):
     trace = "0af7651916cd43dd8448eb211c80319c"
     headers = {"X-Request-Id": "request-of-mine", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
-    room = system.rooms.post("/v1.0/rooms", json=listing(), headers=headers).json()
+    room = system.rooms.post("/v1.0/rooms", json=a_room(), headers=headers).json()
     document = eventually(lambda: system.indexed(room["id"]))
     assert (document["request_id"], document["trace_id"]) == ("request-of-mine", trace)
     lines = [json.loads(line) for line in system.log().splitlines() if trace in line]
@@ -90,7 +78,7 @@ def boundary(**given: Any) -> dict[str, Any]:
     """Every maximum at once."""
     wide = "\U0001f600"
     return (
-        listing(
+        a_room(
             name="😀" * 190 + " wide room",
             description=(wide * 9_999 + " ") + "w" * 10_000,
             price=10**12,

@@ -1,26 +1,14 @@
 """Who has written finds it with the next search, on both stacks: no test here waits on anything but the answer itself."""
 
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
+from common.testing.samples import a_room
 from common.testing.system import System
 
 pytestmark = pytest.mark.e2e
-
-
-def listing(**given: Any) -> dict[str, Any]:
-    return {
-        "name": "Room of mine",
-        "description": "Just written.",
-        "price": 650,
-        "recurrency": "monthly",
-        "provider": "nestly",
-        "url": f"https://nestly.example/{uuid4()}",
-        "coordinates": {"lat": 52.4986, "lon": 13.4034},
-    } | given
 
 
 def after(system: System, *writes: httpx.Response, path: str = "", **query: Any) -> dict[str, Any]:
@@ -38,13 +26,13 @@ def names(answer: dict[str, Any]) -> list[str]:
 
 
 def test_each_write_is_seen_by_the_search_that_names_it(system: System) -> None:
-    created = system.rooms.post("/v1.0/rooms", json=listing())
+    created = system.rooms.post("/v1.0/rooms", json=a_room(name="Room of mine"))
     here, id = created.headers["Location"], created.json()["id"]
     assert names(after(system, created)) == ["Room of mine"]
     assert after(system, system.rooms.patch(here, json={"name": "Renamed"}), path=f"/{id}")["room"]["name"] == "Renamed"
     assert names(after(system, system.rooms.patch(here, json={"is_visible": False}))) == []
-    assert names(after(system, system.rooms.put(here, json=listing(name="Replaced")))) == ["Replaced"]
-    others = [system.rooms.post("/v1.0/rooms", json=listing(name=f"Other {number}")) for number in range(5)]
+    assert names(after(system, system.rooms.put(here, json=a_room(name="Replaced")))) == ["Replaced"]
+    others = [system.rooms.post("/v1.0/rooms", json=a_room(name=f"Other {number}")) for number in range(5)]
     gone = system.rooms.delete(here)
     assert sorted(names(after(system, *others, gone))) == [f"Other {number}" for number in range(5)]
     assert after(system, gone, path=f"/{id}")["status"] == 404

@@ -17,6 +17,7 @@ from common.config import load
 from common.messaging.connect import connect
 from common.messaging.port import Broker, Message
 from common.messaging.topology import SEARCH_ROOMS
+from common.testing.samples import a_room
 from common.testing.system import System
 from common.testing.waiting import eventually
 from search.adapters.backlog import beside
@@ -69,22 +70,10 @@ def generations(system: System) -> Generations:
     return open_generations(load(Config, system.environ), ROOMS)
 
 
-def listing(**given: Any) -> dict[str, Any]:
-    return {
-        "name": "Bright attic",
-        "description": "Quiet.",
-        "price": 650,
-        "recurrency": "monthly",
-        "provider": "nestly",
-        "url": f"https://nestly.example/{uuid4()}",
-        "coordinates": {"lat": 52.4986, "lon": 13.4034},
-    } | given
-
-
 def filled(system: System, count: int, walked: int | None = None) -> list[str]:
     """Imports so many rooms and waits until all are found; their ids. `walked` are of the provider that People walk, by default all."""
     chosen = count if walked is None else walked
-    lines = "".join(json.dumps(listing(provider="nestly" if number < chosen else "others")) + "\n" for number in range(count))
+    lines = "".join(json.dumps(a_room(provider="nestly" if number < chosen else "others")) + "\n" for number in range(count))
     headers = {"Content-Type": "application/x-ndjson"}
     answer = system.rooms.post("/v1.0/rooms/import", content=lines, headers=headers, timeout=300)
     ids = [json.loads(line)["id"] for line in answer.text.splitlines()]
@@ -108,7 +97,7 @@ class People:
         mine: list[str] = []
         written = 0
         while not self.stop.wait(0.01):
-            room = self.system.rooms.post("/v1.0/rooms", json=listing())
+            room = self.system.rooms.post("/v1.0/rooms", json=a_room())
             assert room.status_code == 201, room.text
             mine.append(room.json()["id"])
             self.versions[mine[-1]] = 1

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -22,6 +21,7 @@ from common.messaging.port import Message
 from common.messaging.topology import ROOMS
 from common.status import Survey
 from common.testing.metrics import sample, shows
+from common.testing.samples import a_room
 from common.testing.servers import Stack
 from common.testing.system import REAL, System, free_port, running
 from common.testing.waiting import eventually
@@ -46,16 +46,7 @@ def seen(system: System) -> Iterator[dict[str, Survey]]:
 
 
 def published(system: System, **given: Any) -> str:
-    listing = {
-        "name": "Attic",
-        "description": "Quiet.",
-        "price": 650,
-        "recurrency": "monthly",
-        "provider": "nestly",
-        "url": f"https://nestly.example/{uuid4()}",
-        "coordinates": {"lat": 52.4986, "lon": 13.4034},
-    } | given
-    answer = system.rooms.post("/v1.0/rooms", json=listing)
+    answer = system.rooms.post("/v1.0/rooms", json=a_room(**given))
     assert answer.status_code == 201, answer.text
     room_id: str = answer.json()["id"]
     return room_id

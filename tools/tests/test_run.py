@@ -221,7 +221,8 @@ def test_reset_leaves_what_atrium_did_not_make_and_follows_no_link(tmp_path: Pat
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     made = ["rooms.db", "rooms.db-wal", "broker.db", f"broker.db-holder-{'a' * 32}", "run.lock", "logs/rooms.log"]
     made += ["broker.db-hold-search.rebuild", "index/live", "index/indexer.lock", "index/writing.lock"]
-    mine = ["thesis.txt", "rooms.db.backup", "photos/one.jpg", "logs/mine.log", "index/notes.txt"]
+    made += ["images/ab/copy.jpg"]
+    mine = ["images/mine.jpg", "thesis.txt", "rooms.db.backup", "photos/one.jpg", "logs/mine.log", "index/notes.txt"]
     for name in [*made, *mine, "index/rooms-g2/meta.json"]:
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).write_text(name)
@@ -240,7 +241,7 @@ def test_reset_leaves_what_atrium_did_not_make_and_follows_no_link(tmp_path: Pat
     assert [name for name in mine if not (data / name).exists()] == []
     assert (elsewhere / "index/rooms-g1/kept").exists() and (elsewhere / "kept").exists()
     assert (data / "index/rooms-g1").is_symlink() and (data / "broker.db-wal").is_symlink()
-    for left in ("thesis.txt", "rooms.db.backup", "photos", "logs", "index", "broker.db-wal"):
+    for left in ("thesis.txt", "rooms.db.backup", "photos", "logs", "index", "images", "broker.db-wal"):
         assert str(data / left) in done.stdout
 
 

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from backing.place import Place, find
-from common.testing.real_servers import fail_or_skip
+from common.images.connect import open_store
+from common.testing.real_servers import empty_bucket, fail_or_skip, s3_keys
 
 TOOL = Path(__file__).resolve().parent.parent / "servers.py"
 
@@ -83,6 +84,21 @@ def test_postgresql_keeps_address_and_committed_rows_over_a_kill(folder: Path) -
         assert connection.execute("SELECT number FROM kept").fetchall() == [(7,)]
     assert "already runs" in call(folder, "start", "--offline", "postgresql").stderr
     assert "stopped" in call(folder, "stop").stderr
+
+
+def test_s3_keeps_address_and_objects_over_a_kill(folder: Path) -> None:
+    started = call(folder, "start", "--offline", "s3")
+    if started.returncode != 0:
+        fail_or_skip(f"s3 is missing: {started.stderr.strip()}")
+    exported = call(folder, "env").stdout
+    url = dict(shlex.split(line)[1].split("=", 1) for line in exported.splitlines())["TEST_S3_URL"]
+    with empty_bucket(url) as bucket:
+        store = open_store(bucket, *s3_keys(url))
+        store.put("kept.jpg", b"kept")
+        assert "killed" in call(folder, "kill", "s3").stderr
+        assert call(folder, "start", "--offline", "s3").returncode == 0
+        assert call(folder, "env").stdout == exported
+        assert store.get("kept.jpg") == b"kept"
 
 
 def test_an_unknown_server_is_named(tmp_path: Path) -> None:

@@ -104,9 +104,18 @@ def kind() -> Kind:
 @pytest.fixture
 def document(kind: Kind, room: MakeRoom, item: MakeRoom) -> MakeDocument:
     """Makes documents of such listings."""
+    return _documents(room if kind is ROOMS else item)
 
+
+@pytest.fixture
+def thing(item: MakeRoom) -> MakeDocument:
+    """Makes documents of items, whatever the index is of."""
+    return _documents(item)
+
+
+def _documents(listing: MakeRoom) -> MakeDocument:
     def make(**changes: Any) -> Document:
-        made = (room if kind is ROOMS else item)(**changes)
+        made = listing(**changes)
         return Document(
             id=made["id"],
             version=made["version"],

@@ -1,5 +1,8 @@
 """The table of what may happen to an image: each bad one has its recorded failure, and a good one beside it is stored."""
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -17,9 +20,11 @@ from common.images.fetch import Fetcher, Limits
 from common.images.hosts import Hosts
 from common.images.names import image_key, picture_name, thumbnail_name
 from common.images.store import Store
-from common.images.table import FAILED, PENDING, STORED, Images, wanted
+from common.images.table import FAILED, PENDING, STORED, Images, Taken, images_gauges, images_part, wanted
 from common.images.worker import TAKEN, ImageWorker
+from common.observability.metrics import FetchedImages, Metrics
 from common.testing.image_server import ImageServer
+from common.testing.servers import ImageBackends
 from common.testing.waiting import eventually, in_background
 
 
@@ -229,3 +234,76 @@ def test_a_failure_at_any_step_is_made_up_for(
             assert settled(images, url) == [(STORED, "")]
     finally:
         arm("")
+
+
+DIES = """
+import sys, threading
+from sqlalchemy import MetaData
+from common.db.doorbell import doorbell
+from common.db.engine import open_engine
+from common.failpoints import arm
+from common.images.addresses import Allowed
+from common.images.connect import open_store
+from common.images.fetch import Fetcher
+from common.images.table import Images, images_table
+from common.images.worker import ImageWorker
+database, store, access, secret, allowed, point = sys.argv[1:]
+engine = open_engine(database)
+arm(f"{point}=kill")
+images = Images(engine, images_table(MetaData()))
+ImageWorker(images, open_store(store, access, secret), doorbell(engine), Fetcher(Allowed([allowed]))).run(threading.Event())
+"""
+
+
+@pytest.mark.parametrize("name", ["images.taken", "images.fetched", "images.kept", "images.settled"])
+def test_what_a_killed_worker_held_is_done_by_the_next(
+    engine: Engine, images: Images, store: Store, origin: ImageServer, image_backends: ImageBackends, name: str
+) -> None:
+    url = origin.url("/good.jpg")
+    want(engine, images, url)
+    where = (image_backends.database_url, image_backends.store_url, image_backends.access_key, image_backends.secret_key)
+    command = [sys.executable, "-c", DIES, *where, origin.address, name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with in_background(worker(engine, images, store, origin).run):
+        if name != "images.settled":
+            assert images.take() is None  # until the lease is over
+            with transaction(engine) as connection:
+                connection.execute(images._table.update().values(due_at=0))
+        assert settled(images, url) == [(STORED, "")]
+    assert store.get(picture_name(image_key(url))) is not None
+
+
+class Away(Images):
+    """A database that is away for a while, whenever something is to be recorded."""
+
+    refused = 0
+
+    def stored(self, taken: Taken, width: int, height: int, size: int) -> bool:
+        if self.refused < 3:
+            self.refused += 1
+            raise Unavailable("the database")
+        return super().stored(taken, width, height, size)
+
+
+def test_while_the_database_is_away_what_is_done_waits(engine: Engine, images: Images, store: Store, origin: ImageServer) -> None:
+    url, away = origin.url("/good.jpg"), Away(engine, images._table)
+    want(engine, images, url)
+    with in_background(worker(engine, away, store, origin).run):
+        assert settled(images, url) == [(STORED, "")]
+    assert (away.refused, origin.asked["/good.jpg"]) == (3, 1)
+
+
+def test_status_and_metrics_count_them(engine: Engine, images: Images, store: Store, origin: ImageServer) -> None:
+    part = images_part(images)
+    assert (part.columns, part.read()) == (("pending", "stored", "failed"), (0, 0, 0))
+    urls = [origin.url(path) for path in ("/good.jpg", "/good-2.jpg", "/html.jpg")]
+    want(engine, images, *urls)
+    assert [reading.value for reading in images_gauges(images)] == [3]
+    metrics = Metrics("toys")
+    with in_background(worker(engine, images, store, origin, metrics=FetchedImages(metrics)).run):
+        settled(images, *urls)
+    assert part.read() == (0, 2, 1)
+    page = metrics.exposed().decode()
+    assert 'atrium_images_total{outcome="stored",service="toys"} 2.0' in page
+    assert 'atrium_images_total{outcome="failed",service="toys"} 1.0' in page

@@ -59,6 +59,14 @@ class KnownRoom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unsettled:
+    """A room whose items may not tell yet where it is. The mark is another one each time that this may have become so."""
+
+    room: KnownRoom
+    mark: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing(Given):
     """What the client gives, sanitised. The price in whole units of `currency` (ISO 4217)."""
 

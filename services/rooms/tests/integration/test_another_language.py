@@ -3,7 +3,6 @@
 import json
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,11 @@ from backing.place import CannotStart
 from common.events.catalogue import Catalogue
 from common.events.container import Container
 from common.listings.export import exported
-from common.listings.showing import Showing
+from common.testing.listings.tested import LATER, SHOWING
 from common.testing.real_servers import fail_or_skip
 from rooms.adapters.tables import TABLES
 from rooms.domain import ROOM
 
-SHOWING = Showing("http://127.0.0.1:8001/images")
-LATER = datetime(2026, 5, 2, tzinfo=UTC)
 READER = Path(__file__).with_name("ReadAvro.java")
 MICROSECONDS = 1_000_000
 
@@ -48,19 +45,19 @@ def read_in_java() -> ReadInJava:
 
 
 @pytest.fixture
-def filled(opened, sqlite_url, a_room):
+def filled(opened, sqlite_url, a_listing):
     """A database with a few rooms, one hidden and one deleted; more than a block of them."""
     database = opened(sqlite_url)
-    rooms = [a_room(description="Zeile\n" * 100, is_visible=number != 3, monthly_price=None) for number in range(150)]
+    rooms = [a_listing(description="Zeile\n" * 100, is_visible=number != 3, monthly_price=None) for number in range(150)]
     for room in rooms:
-        database.rooms.add(room)
-    database.rooms.put(rooms[1].revised(rooms[1].given, rooms[1].located, LATER))
-    database.rooms.remove(rooms[2], LATER)
+        database.listings.add(room)
+    database.listings.put(rooms[1].revised(rooms[1].given, rooms[1].located, LATER))
+    database.listings.remove(rooms[2], LATER)
     return database
 
 
 def test_java_reads_an_export_record_by_record(filled, read_in_java, tmp_path):
-    kept = filled.rooms.kept(None, None, 1000)
+    kept = filled.listings.kept(None, None, 1000)
     file = tmp_path / "rooms.avro"
     file.write_bytes(b"".join(Container(Catalogue.load(), "RoomExported").write(exported(ROOM, SHOWING, each) for each in kept)))
     read = read_in_java("export", file)

@@ -20,8 +20,11 @@ from common.messaging.port import Broker
 from common.messaging.topology import SEARCH_ITEMS, SEARCH_ROOMS, Queue
 from common.observability.logs import Trouble
 from common.observability.metrics import BulkItems, Consumed, Metrics, Reading
+from common.security.client import service_auth
+from common.security.principal import ADMIN
 from common.status import Part, Value, queue_part
 from common.web.app import Application, Module, create_app
+from common.web.guard import Guard
 from common.web.health import Check
 from common.web.served import Served
 from common.web.waiting import Consistency
@@ -73,7 +76,8 @@ def configure(config: Config) -> Module:
 
 def _corpus(config: Config, kind: Kind, metrics: Metrics, catalogue: Catalogue) -> Corpus:
     url: str = getattr(config, f"{kind}_url")
-    api = ListingsApi(kind, ListingsClient(kind.name, url, Container(catalogue, f"{kind.singular.capitalize()}Exported")))
+    container = Container(catalogue, f"{kind.singular.capitalize()}Exported")
+    api = ListingsApi(kind, ListingsClient(kind.name, url, container, service_auth(config, ADMIN)))
     return Corpus(
         kind=kind,
         index=open_index(config, kind, BulkItems(metrics, kind.name)),
@@ -108,6 +112,7 @@ def http(config: Config, *overrides: Module) -> Application:
         checks=_checks(lambda: app.injector),
         gauges=[lambda: _gauges(app.injector)],
         cors_origins=config.cors_origins,
+        guard=Guard.of(config),
         consistency=Consistency(
             operations=frozenset({"search_rooms", "read_room", "search_items", "read_item"}),
             versions={name: partial(_versions, lambda: app.injector, name) for name in KINDS},

@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from common.config import setting
+from common.security.config import SecurityConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(SecurityConfig):
     """Raises WrongSetting through `common.config.load`."""
 
+    SERVICE: ClassVar = "SEARCH"
+    WRITES: ClassVar = False
+
     data_dir: Path = setting("SEARCH_DATA_DIR", "DATA_DIR", default=Path(".data"))
-    host: str = setting("SEARCH_HOST", default="127.0.0.1")
     port: int = setting("SEARCH_PORT", default=8003, minimum=1, maximum=65535)
     rooms_port: int = setting("ROOMS_PORT", default=8001, minimum=1, maximum=65535)
     rooms_url: str = setting(

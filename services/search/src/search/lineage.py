@@ -26,7 +26,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traces:
-    """What was found of a listing of this kind. `missing` says why a place could not be asked; `waiting` counts what its queue still holds."""
+    """What was found of a listing. `missing` says why a place could not be asked; `waiting` counts what its queue still holds."""
 
     id: str
     written: Written | None

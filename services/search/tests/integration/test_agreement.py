@@ -8,12 +8,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from injector import Injector
 
+from common.config import load
+from search import bootstrap, use_cases
+from search.config import Config
 from search.domain import Document, Market, Page, Query, Range, Sort
 from search.geo import FURTHEST, Box, Circle, Point
 from search.kinds import KINDS, ROOMS, Kind
 from search.ports import Index
 from search.text import words
+from search.use_cases import PrepareIndices, SearchListings
 
 LISTINGS, QUERIES = 600, 400
 ROOM_IDS = [str(UUID(int=number, version=4)) for number in range(1, 120)]
@@ -195,6 +200,55 @@ def test_both_engines_answer_random_queries_alike(
             if query.sort is Sort.DISTANCE:
                 break
     assert matched > 20 * QUERIES  # or the queries were no test
+
+
+@pytest.fixture
+def pairs(
+    tantivy_url: str, elasticsearch_url: str, open_index: Callable[[str], Index]
+) -> Iterator[tuple[SearchListings, SearchListings]]:
+    """Both engines with both kinds, as the API searches them."""
+    made = []
+    for url in (tantivy_url, elasticsearch_url):
+        injector = Injector([bootstrap.configure(load(Config, {"INDEX_URL": url}))])
+        injector.get(PrepareIndices)(writing=True)
+        made.append(injector.get(SearchListings))
+    yield made[0], made[1]
+    for each in made:
+        each.corpora.close()
+
+
+@pytest.mark.slow
+def test_both_engines_find_rooms_by_their_items_alike(
+    pairs: tuple[SearchListings, SearchListings],
+    document: Callable[..., Document],
+    thing: Callable[..., Document],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(use_cases, "HOLDERS", 60)  # so that some queries find more
+    chance = random.Random(20260103)
+    rooms = [replace(each, id=id) for each, id in zip(_rooms(chance, document), ROOM_IDS, strict=False)]
+    items = list(_items(chance, thing))
+    for each in pairs:
+        each.corpora["rooms"].index.apply(rooms)
+        each.corpora["items"].index.apply(items)
+        _until_found(each.corpora["rooms"].index, sum(room.visible for room in rooms))
+        _until_found(each.corpora["items"].index, sum(item.visible for item in items))
+    by_items = incomplete = 0
+    for number in range(QUERIES // 2):
+        query = replace(_query(chance, ROOMS), words=words(_text(chance)))
+        while True:
+            ours, theirs = (each(ROOMS, query) for each in pairs)
+            told = [[(one.hit.id, [held.id for held in one.held]) for one in each.found] for each in (ours, theirs)]
+            assert _answer(ours.page) == _answer(theirs.page), f"query {number}: {query}"
+            assert told[0] == told[1], f"query {number}: {query}"
+            assert ours.complete == theirs.complete
+            by_items += sum(bool(held) for _, held in told[0])
+            incomplete += not ours.complete
+            if ours.page.next is None or query.sort is Sort.DISTANCE or chance.random() < 0.5:
+                break
+            query = replace(query, after=ours.page.next)
+    assert by_items > QUERIES
+    assert incomplete
 
 
 def test_a_query_walks_over_every_match_once_in_both_engines_by_distance(

@@ -18,14 +18,14 @@ from common.events.codec import Codec
 from common.events.consumer import Rejected
 from common.events.envelope import Event, to_message
 from common.messaging.port import Broker, Message
-from common.messaging.topology import ROOMS, SEARCH_ROOMS, TOPOLOGY
+from common.messaging.topology import ITEMS, ROOMS, SEARCH_ITEMS, SEARCH_ROOMS, TOPOLOGY
 from search import bootstrap
 from search.config import Config
 from search.domain import Applied, Contents, Document, Freshness, Hit, Outcome, Page, Query, Refused
 from search.entrypoints.consumer import IndexListings
 from search.kinds import ROOMS as KIND
 from search.ports import Clock, Corpora, Index
-from search.use_cases import ApplyChanges
+from search.use_cases import ApplyChanges, PrepareIndices
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -72,7 +72,7 @@ def _event(type: str, data: dict[str, Any], **changes: Any) -> Event:
 @pytest.fixture
 def injector(index_url: str, embedded_broker_url: str) -> Iterator[Injector]:
     made = Injector([bootstrap.configure(load(Config, {"INDEX_URL": index_url, "BROKER_URL": embedded_broker_url}))])
-    made.get(Corpora)["rooms"].index.ensure(writing=True)
+    made.get(PrepareIndices)(writing=True)
     yield made
     made.get(Broker).close()
     made.get(Corpora).close()
@@ -84,9 +84,9 @@ def publish(injector: Injector) -> Callable[..., None]:
     broker.declare(TOPOLOGY)
     publisher = broker.publisher()
 
-    def send(*events: Event | Message) -> None:
+    def send(*events: Event | Message, exchange: str = ROOMS) -> None:
         messages = [each if isinstance(each, Message) else _message(codec, each) for each in events]
-        assert all(publisher.publish(ROOMS, messages, timeout=10))
+        assert all(publisher.publish(exchange, messages, timeout=10))
 
     return send
 
@@ -100,12 +100,15 @@ def _message(codec: Codec, event: Event) -> Message:
 @pytest.fixture
 def consuming(injector: Injector) -> Iterator[None]:
     stop = threading.Event()
-    thread = threading.Thread(target=bootstrap.Indexer(injector, "rooms", batch=100).run, args=(stop,))
-    thread.start()
+    indexers = [bootstrap.Indexer(injector, kind, batch=100) for kind in injector.get(Corpora)]
+    threads = [threading.Thread(target=each.run, args=(stop,)) for each in indexers]
+    for thread in threads:
+        thread.start()
     yield
     stop.set()
-    thread.join(10)
-    assert not thread.is_alive()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def _wait(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -204,6 +207,58 @@ def test_what_is_no_event_but_has_a_schema_is_a_dead_letter(
     broker = injector.get(Broker)
     _wait(lambda: broker.depth(SEARCH_ROOMS.dead) == 1)
     assert [letter.headers["dead_reason"] for letter in broker.browse(SEARCH_ROOMS.dead, 10)] == ["unknown-type"]
+
+
+def _item(**changes: Any) -> dict[str, Any]:
+    place = {"version": 3, "name": "Attic", "coordinates": {"lat": 52.5, "lon": 13.4}, "city": "Berlin", "is_visible": True}
+    return {
+        "id": str(uuid4()),
+        "version": 1,
+        "name": "Piano",
+        "description": None,
+        "category": "Music",
+        "price": 900,
+        "currency": "EUR",
+        "quantity": 1,
+        "condition": "good",
+        "provider": "Nestly",
+        "url": None,
+        "room_id": str(uuid4()),
+        "room": place,
+        "is_visible": True,
+        "images": [],
+        "created_at": AT,
+        "updated_at": AT + timedelta(seconds=1),
+    } | changes
+
+
+def test_items_have_a_queue_an_index_and_heartbeats_of_their_own(
+    injector: Injector, publish: Callable[..., None], consuming: None
+) -> None:
+    kept, alone, gone = _item(), _item(room=None, room_id=None), _item()
+    deleted = {"id": gone["id"], "version": 2, "url": None, "deleted_at": AT}
+    events = [_event("ItemCreated", each) for each in (kept, alone, gone)]
+    publish(
+        *events,
+        _event("ItemDeleted", deleted),
+        *events,
+        _event("ItemUpdated", kept | {"version": 2, "room": kept["room"] | {"city": "Potsdam"}}),
+        _event("Heartbeat", {"source": "items", "at": AT}),
+        _event("Heartbeat", {"source": "rooms", "at": AT}),
+        _event("RoomCreated", _data()),
+        exchange=ITEMS,
+    )
+    rooms, items = (injector.get(Corpora)[kind].index for kind in ("rooms", "items"))
+    _wait(lambda: items.progress() == {"items": AT})
+    _wait(lambda: items.search(Query()).total == 2)
+    assert [hit.id for hit in items.search(Query(filters={"city": ("potsdam",)})).hits] == [kept["id"]]
+    assert rooms.count() == 0
+    assert rooms.progress() == {}
+    broker = injector.get(Broker)
+    _wait(lambda: broker.depth(SEARCH_ITEMS.dead) == 2)
+    reasons = sorted(str(letter.headers["dead_reason"]) for letter in broker.browse(SEARCH_ITEMS.dead, 10))
+    assert reasons == ["unknown-source", "unknown-type"]
+    assert broker.depth(SEARCH_ROOMS.dead) == 0
 
 
 class _Refuses(Index):

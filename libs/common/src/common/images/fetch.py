@@ -113,7 +113,7 @@ def _parsed(text: str, base: httpx.URL | None = None) -> httpx.URL:
         url = httpx.URL(text) if base is None else base.join(text)
     except (httpx.InvalidURL, ValueError):
         raise NotAvailable("wrong-url") from None
-    if url.scheme not in ("http", "https") or not url.raw_host or url.userinfo:
+    if url.scheme not in ("http", "https") or not url.raw_host or url.userinfo or not 1 <= (url.port or 80) <= 65535:
         raise NotAvailable("wrong-url")
     return url
 

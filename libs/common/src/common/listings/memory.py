@@ -29,13 +29,19 @@ class MemoryListings(Listings):
 
     def add(self, listing: Aggregate, once: Once | None = None) -> None:
         with self._lock:
-            if once is not None and (known := self._keys.get(once.key)):
-                raise Repeated(known[1]) if known[0] == once.body else KeyReused
+            if once is not None:
+                self.recall(once)
             self._check_url(listing)
             self._keep(listing)
             if once is not None:
                 answer = orjson.loads(orjson.dumps(self._shown(listing), option=orjson.OPT_UTC_Z))
                 self._keys[once.key] = once.body, answer, datetime.now(UTC)
+
+    def recall(self, once: Once) -> None:
+        with self._lock:
+            known = self._keys.get(once.key)
+        if known is not None:
+            raise Repeated(known[1]) if known[0] == once.body else KeyReused
 
     def get(self, id: str) -> Aggregate:
         with self._lock:

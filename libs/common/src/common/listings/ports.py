@@ -131,6 +131,10 @@ class Listings(ABC):
         """Raises Repeated or KeyReused where `once` is known, else Conflict if a living listing has its url."""
 
     @abstractmethod
+    def recall(self, once: Once) -> None:
+        """Raises Repeated or KeyReused where `once` is known, and does nothing else."""
+
+    @abstractmethod
     def get(self, id: str) -> Aggregate:
         """Raises NotFound, also for a deleted listing."""
 

@@ -44,6 +44,9 @@ class SqlListings(Listings):
         """Whether `held` has anything to say of it."""
         return False
 
+    def came_back(self, connection: Connection, listings: Sequence[Aggregate]) -> None:
+        """What is to be done in the transaction that has restored these."""
+
     def add(self, listing: Aggregate, once: Once | None = None) -> None:
         event = self._event("Created", listing)
         addition = insert(self._rows).values(id=listing.id, **columns(self._tables, listing), **origin(event))
@@ -63,6 +66,13 @@ class SqlListings(Listings):
         if not write(self._engine, tombstone, self._tables.outbox, event):
             self._refuse(listing.id)
         self._doorbell.ring()
+
+    def recall(self, once: Once) -> None:
+        keys = self._tables.keys
+        with self._engine.connect() as connection:
+            known = connection.execute(select(keys.c.body, keys.c.answer).where(keys.c.key == once.key)).one_or_none()
+        if known is not None:
+            raise Repeated(orjson.loads(known.answer)) if known.body == once.body else KeyReused
 
     def get(self, id: str) -> Aggregate:
         with self._engine.connect() as connection:
@@ -139,7 +149,10 @@ class SqlListings(Listings):
 
         def step() -> Sequence[Restored]:
             with transaction(self._engine) as connection:
-                return restored(connection, self._tables, kept, events, beside)
+                outcomes = restored(connection, self._tables, kept, events, beside)
+                back = [each.listing for each, made in zip(kept, outcomes, strict=True) if made.outcome == "restored"]
+                self.came_back(connection, [each for each in back if each is not None])
+                return outcomes
 
         try:
             outcomes = retried(step, IntegrityError)  # where someone took a url after it was seen to be free
@@ -205,7 +218,7 @@ class SqlListings(Listings):
             raise Overtaken from None
         except IntegrityError as error:
             if once is not None:
-                self._repeated(once)
+                self.recall(once)
             with self._engine.connect() as connection:
                 url = None if listing.given.url is None else url_hash(listing.given.url)
                 holder = connection.scalar(select(self._rows.c.id).where(self._rows.c.url_hash == url))
@@ -214,16 +227,6 @@ class SqlListings(Listings):
         if written:
             self._doorbell.ring()
         return written
-
-    def _repeated(self, once: Once) -> None:
-        """Raises Repeated or KeyReused where this key is known."""
-        keys = self._tables.keys
-        with self._engine.connect() as connection:
-            known = connection.execute(select(keys.c.body, keys.c.answer).where(keys.c.key == once.key)).one_or_none()
-        if known is not None:
-            if known.body != once.body:
-                raise KeyReused
-            raise Repeated(orjson.loads(known.answer))
 
     def _all_held(self, connection: Connection, listings: Sequence[Aggregate]) -> Sequence[bool]:
         movable = [listing for listing in listings if self.movable(listing)]

@@ -40,7 +40,12 @@ class Publish:
             self.listings.add(listing, once)
             return listing
 
-        return _overtaking(published, None)
+        try:
+            return _overtaking(published, None)
+        except (Invalid, Unavailable):
+            if once is not None:  # it may have been possible when it came first
+                self.listings.recall(once)
+            raise
 
 
 @dataclass(frozen=True)

@@ -111,8 +111,8 @@ class SearchController:
             limit=limit,
         )
         complaints.speak()
-        answer = self.find(kind, replace(query, after=after(cursor, query)))
-        following = None if answer.page.next is None else cursor_of(query, answer.page.next)
+        answer = self.find(kind, replace(query, after=after(cursor, kind, query)))
+        following = None if answer.page.next is None else cursor_of(kind, query, answer.page.next)
         headers = {}
         if following is not None:
             headers["Link"] = next_link(request.path, request.query_string.decode(), following)

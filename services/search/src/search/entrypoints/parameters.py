@@ -11,6 +11,7 @@ from common.errors import FieldError, Invalid
 from common.web.pagination import decode_cursor, encode_cursor
 from search.domain import Query, Range, Sort, SortValues
 from search.geo import Box, Circle, Point
+from search.kinds import Kind
 
 #: Metres around `near` where no radius is given.
 RADIUS = 5000.0
@@ -91,12 +92,12 @@ def order(sort: str | None, has_words: bool, near: Circle | None, complaints: Co
     return Sort(sort)
 
 
-def cursor_of(query: Query, after: SortValues) -> str:
+def cursor_of(kind: Kind, query: Query, after: SortValues) -> str:
     """An opaque text that leads to the hits behind `after`."""
-    return encode_cursor((_fingerprint(query), *after))
+    return encode_cursor((_fingerprint(kind, query), *after))
 
 
-def after(cursor: str | None, query: Query) -> SortValues | None:
+def after(cursor: str | None, kind: Kind, query: Query) -> SortValues | None:
     """Where `cursor` leads. Raises Invalid for one that was not made for this query; page size and facets may differ."""
     if cursor is None:
         return None
@@ -105,13 +106,13 @@ def after(cursor: str | None, query: Query) -> SortValues | None:
         canonical = str(UUID(id)) == id
     except ValueError:
         canonical = False
-    if fingerprint != _fingerprint(query) or not canonical:
+    if fingerprint != _fingerprint(kind, query) or not canonical:
         raise Invalid.field("cursor", "was given out for another search; leave it out to begin anew", "query")
     return key, id
 
 
-def _fingerprint(query: Query) -> str:
-    asked = repr(replace(query, after=None, limit=0, facets=()))
+def _fingerprint(kind: Kind, query: Query) -> str:
+    asked = f"{kind} {replace(query, after=None, limit=0, facets=())!r}"
     return hashlib.blake2s(asked.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
