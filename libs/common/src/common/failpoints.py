@@ -38,6 +38,10 @@ NAMES = (
     "consumer.acked",
     "consumer.bury",  # some are about to become dead letters
     "consumer.buried",
+    "items.learned",  # what events tell of rooms is durable
+    "items.follow",  # some items of a room are about to be brought to where it is, or to go with it: passed for each such portion
+    "items.followed",
+    "items.settled",  # all items of a room have been
     "index.commit",  # documents are about to be made durable
     "index.committed",
     "images.taken",  # an image is about to be fetched

@@ -89,7 +89,7 @@ def test_it_is_turned_upright_and_tells_nothing_of_where_it_was_taken() -> None:
         (jpeg()[:100], "not-an-image"),
         (encoded(Image.new("RGB", (9, 9)), "TIFF"), "not-an-image"),
         (encoded(Image.new("RGB", (9, 9)), "BMP"), "not-an-image"),
-        (pixel_bomb(7_200), "too-many-pixels"),
+        (pixel_bomb(5_100), "too-many-pixels"),
         (pixel_bomb(10_000), "too-many-pixels"),  # Pillow warns of these
         (pixel_bomb(20_000), "too-many-pixels"),  # and refuses these itself
     ],
@@ -98,3 +98,9 @@ def test_what_is_none_has_its_reason(data: bytes, reason: str) -> None:
     with pytest.raises(NotAvailable) as failure:
         develop(data)
     assert failure.value.reason == reason
+
+
+def test_a_jpeg_may_have_what_a_camera_of_50_megapixels_makes() -> None:
+    assert develop(jpeg(8160, 6120)).width == 2048
+    with pytest.raises(NotAvailable, match="too-many-pixels"):
+        develop(jpeg(8200, 6200))

@@ -1,10 +1,12 @@
 """What the services' own documents say: all that is wrong at once, in words; and the example that Swagger UI sends first."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from common.web.document import load_document
 from common.web.validation import schema_validator
 
 SPEC = Path(__file__).parents[4] / "services" / "rooms" / "src" / "rooms" / "entrypoints" / "openapi.yaml"
@@ -34,7 +36,28 @@ def test_how_a_web_address_is_written_is_left_to_the_domain(url: str) -> None:
 
 
 def test_swagger_ui_fills_its_form_with_a_room_that_can_be_published() -> None:
-    document = yaml.safe_load(SPEC.read_text(encoding="utf-8"))
+    document = load_document(SPEC)
     example = document["components"]["schemas"]["Listing"]["example"]
-    assert example == document["components"]["examples"]["Attic"]["value"]
+    assert example == document["components"]["examples"]["Full"]["value"]
     assert schema_validator(SPEC, "Listing")(example) == ()
+
+
+def test_a_document_is_laid_over_the_one_that_it_comes_from(tmp_path: Path) -> None:
+    words = {"document": "common/listings/operations.yaml", "plural": "oboes", "singular": "oboe"}
+    own = {
+        "x-from": words,
+        "info": {"description": "Reeds."},
+        "paths": {"/oboes": {"get": {"parameters": [{"name": "maker", "in": "query", "schema": {"type": "string"}}]}}},
+        "components": {"schemas": {"Listing": {"required": ["name"], "properties": {"name": {"type": "string"}}}}},
+    }
+    (spec := tmp_path / "openapi.yaml").write_text(yaml.safe_dump(own))
+    document = load_document(spec)
+    assert "x-from" not in document
+    assert (document["info"]["title"], document["info"]["description"]) == ("Atrium oboes", "Reeds.")
+    assert set(document["paths"]) == {f"/oboes{path}" for path in ("", "/import", "/export", "/summary", "/{id}")}
+    assert document["paths"]["/oboes"]["post"]["summary"] == "Publish an oboe"
+    listed = document["paths"]["/oboes"]["get"]["parameters"]
+    assert [each["name"] for each in listed] == ["maker", "is_visible", "limit", "cursor"]
+    listing = document["components"]["schemas"]["Listing"]
+    assert (listing["required"], set(listing["properties"])) == (["name"], {"name", "id", "version", "created_at", "updated_at"})
+    assert not re.search("<(a )?(plural|singular)>", yaml.safe_dump(document), re.IGNORECASE)

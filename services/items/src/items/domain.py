@@ -59,6 +59,14 @@ class KnownRoom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unsettled:
+    """A room whose items may not tell yet where it is. The mark is another one each time that this may have become so."""
+
+    room: KnownRoom
+    mark: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing(Given):
     """What the client gives, sanitised. The price in whole units of `currency` (ISO 4217)."""
 
@@ -96,13 +104,6 @@ class Listing(Given):
             images=images(given.get("images")),
         )
 
-    @classmethod
-    def restored(cls, document: dict[str, Any]) -> Self:
-        return cls(**document | {"images": tuple(Image(**image) for image in document["images"])})
-
-    def document(self) -> dict[str, Any]:
-        return plain_data(self) | {"images": [plain_data(image) for image in self.images]}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item(Aggregate):
@@ -113,9 +114,6 @@ class Item(Aggregate):
 
     def told(self) -> dict[str, Any]:
         return {"room": None if self.located is None else self.located.document()}
-
-    def derived_values(self) -> dict[str, Any]:
-        return {}
 
     @classmethod
     def located_in(cls, shown: Mapping[str, Any], _derived: Collection[str]) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 
 from common.listings.ports import Listings
-from items.domain import Item, KnownRoom
+from items.domain import Item, KnownRoom, Unsettled
 
 
 class KnownRooms(ABC):
@@ -22,7 +22,7 @@ class KnownRooms(ABC):
         """Durable on return. A room that says something else of its place than before is unsettled from now on."""
 
     @abstractmethod
-    def unsettled(self, limit: int) -> Sequence[KnownRoom]:
+    def unsettled(self, limit: int) -> Sequence[Unsettled]:
         """Up to so many rooms whose items may not tell yet where they are."""
 
     @abstractmethod
@@ -30,8 +30,8 @@ class KnownRooms(ABC):
         """How many live, how many were deleted, and how many of all are unsettled."""
 
     @abstractmethod
-    def settle(self, room: KnownRoom) -> None:
-        """All items of this room tell what this version says; nothing happens where a newer one is known by now."""
+    def settle(self, room: Unsettled) -> None:
+        """All items that this room had since it bore this mark tell where it is; nothing happens where it bears another one by now."""
 
 
 class RoomsService(ABC):
@@ -43,7 +43,7 @@ class RoomsService(ABC):
 
 
 class Items(Listings):
-    """The listings of things."""
+    """The listings of things. Rooms whose items are restored are unsettled from then on."""
 
     @abstractmethod
     def of_room(self, room_id: str, after: str | None, limit: int) -> Sequence[Item]:

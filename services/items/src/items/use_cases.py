@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.errors import NotFound, Stale, Unprocessable
+from common.failpoints import failpoint
 from common.listings.domain import Given
 from common.listings.ports import Clock, Locator
 from items.domain import Item, KnownRoom, Listing, Place
@@ -51,21 +52,25 @@ class FollowRooms:
     def __call__(self) -> int:
         """Answers how many rooms were looked at; those that could not be settled come again. Raises Unavailable."""
         rooms = self.known.unsettled(ROOMS)
-        for room in rooms:
-            if self._followed(room):
-                self.known.settle(room)
+        for each in rooms:
+            if self._followed(each.room):
+                self.known.settle(each)
+                failpoint("items.settled")
         return len(rooms)
 
     def _followed(self, room: KnownRoom) -> bool:
         after, all_written = None, True
         while page := self.items.of_room(room.id, after, TOGETHER):
+            failpoint("items.follow")
             all_written &= self._gone(page) if room.place is None else self._moved(page, room.place)
+            failpoint("items.followed")
             after = page[-1].id
         return all_written
 
     def _moved(self, items: Sequence[Item], place: Place) -> bool:
         now = self.clock.now()
-        behind = [each for each in items if each.located is None or _is_behind(each.located, place)]
+        # Not by their versions: one that was restored may tell of a later one than we have heard of.
+        behind = [each for each in items if each.located is None or not each.located.says_the_same_as(place)]
         revised = [each.revised(each.given, place, now) for each in behind]
         return all(self.items.store([], revised)) if revised else True
 
@@ -79,7 +84,3 @@ class FollowRooms:
             except NotFound:
                 pass
         return gone
-
-
-def _is_behind(told: Place, place: Place) -> bool:
-    return told.version < place.version and not told.says_the_same_as(place)

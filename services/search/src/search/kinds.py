@@ -58,7 +58,7 @@ class Content:
     position: Mapping[str, float] | None  # {"lat", "lon"} in degrees
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Kind:
     """A kind of listing: `name` is that of its service, its exchange, its index; `singular` that of one in an answer.
 

@@ -74,6 +74,21 @@ def _next(document: Document) -> Document:
     return replace(document, version=2, listing={**(document.listing or {}), "version": 2})
 
 
+def test_rooms_lie_and_are_stored_as_the_release_before_left_them(
+    tantivy_url: str, open_index: OpenIndex, document: Make
+) -> None:
+    room = document()
+    open_index(tantivy_url).apply([room])
+    folder = _folder(tantivy_url)
+    opened = tantivy.Index.open(str(folder))
+    opened.reload()
+    searcher = opened.searcher()
+    (found,) = searcher.search(tantivy.Query.all_query(), limit=2).hits
+    stored = orjson.loads(bytes(searcher.doc(found[1])["source"][0]))
+    assert stored["room"] == room.listing
+    assert folder.parent == Path(tantivy_url.removeprefix("tantivy:///"))
+
+
 def test_a_second_writer_is_told_so_in_one_line(tantivy_url: str, open_index: OpenIndex, document: Make) -> None:
     first, second = open_index(tantivy_url), open_index(tantivy_url)
     first.ensure(writing=True)

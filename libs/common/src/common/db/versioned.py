@@ -108,7 +108,8 @@ def _write(
     with transaction(engine) as connection:
         if held is not None and not held(connection):
             raise NotHeld
-        if connection.execute(change).rowcount != 1:
+        # Not by its rowcount, which psycopg does not keep of an insert.
+        if connection.scalar(change.returning(literal(1))) is None:
             return False
         connection.execute(insert(outbox).values(**event))
         write_beside(connection, beside)

@@ -9,8 +9,9 @@ from PIL import Image, features
 from common.images.reasons import NotAvailable
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", *(("AVIF",) if features.check("avif") else ()))
-#: Pixels of what is decoded (what a camera of 50 megapixels makes; each takes up to eight bytes); of the longer side of what is kept.
-PIXELS, PICTURE, THUMBNAIL = 8192 * 6144, 2048, 320
+#: Pixels of what is decoded: of a JPEG, which a camera of 50 megapixels makes; of others, which take more memory for each. Half a gigabyte
+#: at worst, as measured (a WebP with alpha; a progressive JPEG). And of the longer side of what is kept.
+PIXELS, PIXELS_OF_OTHERS, PICTURE, THUMBNAIL = 8192 * 6144, 25_000_000, 2048, 320
 QUALITY = 85
 
 _ORIENTATION = 0x0112  # Exif's tag; how it is undone
@@ -45,7 +46,7 @@ def develop(data: bytes) -> Picture:
         except (NotAvailable, MemoryError):
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise _too_many() from None
+            raise NotAvailable("too-many-pixels") from None
         except Exception:  # noqa: BLE001 - decoders raise whatever comes to their mind
             raise NotAvailable("not-an-image") from None
         picture = _jpeg(image)
@@ -57,8 +58,9 @@ def develop(data: bytes) -> Picture:
 def _decoded(data: bytes) -> Image.Image:
     """The first frame, no larger than it is kept, upright, in RGB."""
     with Image.open(BytesIO(data), formats=FORMATS) as opened:
-        if opened.width * opened.height > PIXELS:
-            raise _too_many()
+        limit = PIXELS if opened.format in ("JPEG", "MPO") else PIXELS_OF_OTHERS
+        if opened.width * opened.height > limit:
+            raise NotAvailable("too-many-pixels", f"At most {limit} are decoded.")
         orientation = opened.getexif().get(_ORIENTATION)
         image: Image.Image = opened
         if image.mode not in ("RGB", "L", "CMYK"):
@@ -77,9 +79,9 @@ def _on_white(image: Image.Image) -> Image.Image:
         return image.point(lambda value: value * (1 / 256)).convert("L")
     if image.mode == "P" and "transparency" not in image.info:
         return image.convert("RGB")
-    whole = image.convert("RGBA")
+    whole = image if image.mode == "RGBA" else image.convert("RGBA")
     white = Image.new("RGB", whole.size, "white")
-    white.paste(whole, mask=whole.getchannel("A"))
+    white.paste(whole, mask=whole)
     return white
 
 
@@ -87,7 +89,3 @@ def _jpeg(image: Image.Image) -> bytes:
     file = BytesIO()
     image.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
-
-
-def _too_many() -> NotAvailable:
-    return NotAvailable("too-many-pixels", f"At most {PIXELS} are decoded.")

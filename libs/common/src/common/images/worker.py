@@ -48,6 +48,7 @@ class ImageWorker:
     threads: int = 8
     hosts: Hosts = field(default_factory=Hosts)
     delays: tuple[float, ...] = DELAYS
+    look: float = LOOK
     metrics: FetchedImages = field(default_factory=lambda: FetchedImages(Metrics("images")))
 
     def run(self, stop: threading.Event) -> None:
@@ -74,10 +75,10 @@ class ImageWorker:
             try:
                 if self.images.due(self.hosts.busy()):
                     news.set()
-                self.doorbell.wait(LOOK)
+                self.doorbell.wait(self.look)
             except Unavailable as error:
                 troubles.warn(f"images wait: {error}")
-                stop.wait(LOOK)
+                stop.wait(self.look)
 
     def _work(self, stop: threading.Event, news: threading.Event, troubles: Trouble) -> None:
         backoff = Backoff()
@@ -86,7 +87,7 @@ class ImageWorker:
                 news.clear()
                 taken = self._take()
                 if taken is None:
-                    while not stop.is_set() and not news.wait(LOOK):
+                    while not stop.is_set() and not news.wait(self.look):
                         pass
                     continue
                 self._handle(taken, stop)

@@ -44,6 +44,9 @@ class SqlListings(Listings):
         """Whether `held` has anything to say of it."""
         return False
 
+    def came_back(self, connection: Connection, listings: Sequence[Aggregate]) -> None:
+        """What is to be done in the transaction that has restored these."""
+
     def add(self, listing: Aggregate, once: Once | None = None) -> None:
         event = self._event("Created", listing)
         addition = insert(self._rows).values(id=listing.id, **columns(self._tables, listing), **origin(event))
@@ -146,7 +149,10 @@ class SqlListings(Listings):
 
         def step() -> Sequence[Restored]:
             with transaction(self._engine) as connection:
-                return restored(connection, self._tables, kept, events, beside)
+                outcomes = restored(connection, self._tables, kept, events, beside)
+                back = [each.listing for each, made in zip(kept, outcomes, strict=True) if made.outcome == "restored"]
+                self.came_back(connection, [each for each in back if each is not None])
+                return outcomes
 
         try:
             outcomes = retried(step, IntegrityError)  # where someone took a url after it was seen to be free

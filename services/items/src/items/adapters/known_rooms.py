@@ -3,15 +3,18 @@
 from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
 import orjson
-from sqlalchemy import Engine, Row, func, or_, select, update
+from sqlalchemy import Connection, Engine, Row, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from common.db.engine import transaction
 from items.adapters.tables import known_rooms
-from items.domain import KnownRoom, Place
+from items.domain import KnownRoom, Place, Unsettled
 from items.ports import KnownRooms
+
+_UNSETTLED = known_rooms.c.unsettled.is_not(None)
 
 
 class SqlKnownRooms(KnownRooms):
@@ -36,7 +39,7 @@ class SqlKnownRooms(KnownRooms):
                 "version": new.version,
                 "place": new.place,
                 "place_hash": new.place_hash,
-                "unsettled": or_(known_rooms.c.unsettled, known_rooms.c.place_hash != new.place_hash),
+                "unsettled": case((or_(_UNSETTLED, known_rooms.c.place_hash != new.place_hash), new.unsettled)),
             },
             where=known_rooms.c.version < new.version,
         )
@@ -44,24 +47,29 @@ class SqlKnownRooms(KnownRooms):
         with transaction(self._engine) as connection:
             connection.execute(put, [_row(newest[id]) for id in sorted(newest)])
 
-    def unsettled(self, limit: int) -> Sequence[KnownRoom]:
-        wanted = select(known_rooms).where(known_rooms.c.unsettled).order_by(known_rooms.c.id).limit(limit)
+    def unsettled(self, limit: int) -> Sequence[Unsettled]:
+        wanted = select(known_rooms).where(_UNSETTLED).order_by(known_rooms.c.id).limit(limit)
         with self._engine.connect() as connection:
-            return [_known(row) for row in connection.execute(wanted)]
+            return [Unsettled(room=_known(row), mark=row.unsettled) for row in connection.execute(wanted)]
 
     def count(self) -> tuple[int, int, int]:
         deleted = known_rooms.c.place.is_(None)
-        counted = select(
-            func.count().filter(~deleted), func.count().filter(deleted), func.count().filter(known_rooms.c.unsettled)
-        )
+        counted = select(func.count().filter(~deleted), func.count().filter(deleted), func.count().filter(_UNSETTLED))
         with self._engine.connect() as connection:
             living, tombstones, unsettled = connection.execute(counted.select_from(known_rooms)).one()
         return living, tombstones, unsettled
 
-    def settle(self, room: KnownRoom) -> None:
-        this = update(known_rooms).where(known_rooms.c.id == room.id, known_rooms.c.version == room.version)
+    def settle(self, room: Unsettled) -> None:
+        this = update(known_rooms).where(known_rooms.c.id == room.room.id, known_rooms.c.unsettled == room.mark)
         with self._engine.connect() as connection:
-            connection.execute(this.values(unsettled=False))
+            connection.execute(this.values(unsettled=None))
+
+
+def unsettle(connection: Connection, ids: Collection[str]) -> None:
+    """Within a transaction: the items of these rooms, where they are known, may not tell any more where they are."""
+    here = select(known_rooms.c.id).where(known_rooms.c.id.in_(ids)).order_by(known_rooms.c.id).with_for_update()
+    if known := list(connection.scalars(here)):
+        connection.execute(update(known_rooms).where(known_rooms.c.id.in_(known)).values(unsettled=str(uuid4())))
 
 
 def _row(room: KnownRoom) -> dict[str, Any]:
@@ -72,7 +80,7 @@ def _row(room: KnownRoom) -> dict[str, Any]:
         "version": room.version,
         "place": place,
         "place_hash": sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest(),
-        "unsettled": True,  # items may have come before their room
+        "unsettled": str(uuid4()),  # items may have come before their room
     }
 
 

@@ -3,13 +3,15 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from ssl import SSLContext
 
 import httpx
 
 from common.backoff import Backoff
-from common.errors import Unavailable
+from common.errors import Unavailable, WrongSetting
 from common.events.codec import Undecodable
 from common.events.container import Container
 from items.domain import KnownRoom, Place
@@ -17,17 +19,42 @@ from items.ports import RoomsService
 
 #: Times that it is asked until it answers, and rooms that it is asked for at a time.
 TRIES, TOGETHER = 3, 100
+#: Bytes of an answer: more than the largest rooms take.
+LONGEST = 64 * 1024 * 1024
 #: Ids that were found to name no room: how many are remembered, and for how many seconds.
 MOST_REMEMBERED, REMEMBERED = 10_000, 30.0
+#: What may pass by itself; that we may not ask, or ask something that is not there, does not.
+_MAY_PASS = (408, 425, 429, 500, 502, 503, 504)
+
+
+class _Refused(Unavailable):
+    """It answers, but not to this: asking again is of no use."""
 
 
 class HttpRoomsService(RoomsService):
-    def __init__(self, url: str, container: Container, *, timeout: float, calls: int, auth: httpx.Auth | None = None) -> None:
-        """`timeout` in seconds is for one question, of which at most `calls` are under way at a time."""
-        self._url, self._container, self._auth, self._timeout = url, container, auth, timeout
+    def __init__(
+        self,
+        url: str,
+        container: Container,
+        *,
+        timeout: float,
+        calls: int,
+        auth: httpx.Auth | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`timeout` in seconds is for one question, from its first byte to the last of the answer; at most `calls` are under way at a time.
+
+        Connects to nothing yet, and holds nothing open between questions.
+        """
+        self._url, self._container, self._auth, self._timeout = f"{url.rstrip('/')}/v1.0/rooms/export", container, auth, timeout
+        try:
+            httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise WrongSetting("ROOMS_URL", f"cannot be used: {error}") from error
         self._turns = threading.BoundedSemaphore(calls)
         self._absent: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
+        self._clock = clock
 
     def ask(self, ids: Collection[str]) -> Mapping[str, KnownRoom]:
         wanted = sorted(set(ids) - self._known_to_be_absent(ids))
@@ -43,6 +70,8 @@ class HttpRoomsService(RoomsService):
             try:
                 with self._turn():
                     return self._asked(ids)
+            except _Refused:
+                raise
             except Unavailable:
                 if not left:
                     raise
@@ -59,29 +88,51 @@ class HttpRoomsService(RoomsService):
             self._turns.release()
 
     def _asked(self, ids: list[str]) -> dict[str, KnownRoom]:
+        ends = time.monotonic() + self._timeout
         try:
-            answer = httpx.get(
-                f"{self._url.rstrip('/')}/v1.0/rooms/export", params={"id": ids}, auth=self._auth, timeout=self._timeout
-            )
-            if answer.status_code != httpx.codes.OK:
-                raise Unavailable("the rooms service", f"it answered {answer.status_code}", retry_after=2)
-            return {datum["id"]: _known(datum) for datum in self._container.read([answer.content])}
-        except (httpx.TransportError, Undecodable) as error:
+            with (
+                httpx.Client(auth=self._auth, timeout=self._timeout, verify=_certificates()) as client,
+                client.stream("GET", self._url, params={"id": ids}) as answer,
+            ):
+                if answer.status_code != httpx.codes.OK:
+                    kind = Unavailable if answer.status_code in _MAY_PASS else _Refused
+                    raise kind("the rooms service", f"it answered {answer.status_code}", retry_after=2)
+                told = [_known(datum) for datum in self._container.read(_in_time(answer.iter_bytes(), ends))]
+        except (httpx.HTTPError, Undecodable) as error:
             raise Unavailable("the rooms service", str(error) or type(error).__name__, retry_after=2) from None
+        return {room.id: room for room in told if room.id in ids}
 
     def _known_to_be_absent(self, ids: Collection[str]) -> set[str]:
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
-            return {id for id in ids if self._absent.get(id, 0.0) > now}
+            return {id for id in ids if self._absent.get(id, now) > now}
 
     def _remember(self, ids: Collection[str]) -> None:
-        until = time.monotonic() + REMEMBERED
+        until = self._clock() + REMEMBERED
         with self._lock:
             for id in ids:
                 self._absent[id] = until
                 self._absent.move_to_end(id)
             while len(self._absent) > MOST_REMEMBERED:
                 self._absent.popitem(last=False)
+
+
+def _in_time(pieces: Iterator[bytes], ends: float) -> Iterator[bytes]:
+    """These, as long as there is time, and as they are not too many. (The client's own timeout is for each of them.)"""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > LONGEST:
+            raise Undecodable(f"it has more than {LONGEST} bytes")
+        if time.monotonic() > ends:
+            raise httpx.ReadTimeout("the answer takes too long")
+        yield piece
+
+
+@cache
+def _certificates() -> SSLContext:
+    """Whom we trust; to load them takes longer than most questions."""
+    return httpx.create_ssl_context()
 
 
 def _known(datum: Mapping[str, object]) -> KnownRoom:

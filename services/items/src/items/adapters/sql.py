@@ -6,6 +6,7 @@ from sqlalchemy import Connection, select
 
 from common.listings.domain import Aggregate
 from common.listings.sql import SqlListings
+from items.adapters.known_rooms import unsettle
 from items.adapters.tables import known_rooms
 from items.domain import Item
 from items.ports import Items
@@ -31,3 +32,7 @@ class SqlItems(SqlListings, Items):
             isinstance(each, Item) and each.located is not None and versions.get(each.given.room_id) == each.located.version
             for each in listings
         ]
+
+    def came_back(self, connection: Connection, listings: Sequence[Aggregate]) -> None:
+        """Their rooms may have moved or gone since."""
+        unsettle(connection, {each.given.room_id for each in listings if isinstance(each, Item) and each.given.room_id})

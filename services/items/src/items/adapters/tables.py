@@ -1,6 +1,6 @@
 """The tables of items, and of what is known of rooms."""
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, LargeBinary, String, Table, Uuid
+from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, String, Table, Uuid
 
 from common.listings.rows import listing_tables
 from items.domain import ITEM
@@ -20,6 +20,8 @@ known_rooms = Table(
     Column("place", JSON(none_as_null=True)),  # null once the room has been deleted
     # Of the place but for its version, so that one statement can tell whether it has changed.
     Column("place_hash", LargeBinary(32), nullable=False),
-    Column("unsettled", Boolean, nullable=False),
+    # Not null while items may not tell yet where their room is; another one each time that this may have become so.
+    Column("unsettled", Uuid(as_uuid=False)),
 )
-Index("known_rooms_unsettled", known_rooms.c.id, postgresql_where=known_rooms.c.unsettled, sqlite_where=known_rooms.c.unsettled)
+_UNSETTLED = known_rooms.c.unsettled.is_not(None)
+Index("known_rooms_unsettled", known_rooms.c.id, postgresql_where=_UNSETTLED, sqlite_where=_UNSETTLED)

@@ -21,9 +21,9 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("place", sa.JSON()),
         sa.Column("place_hash", sa.LargeBinary(32), nullable=False),
-        sa.Column("unsettled", sa.Boolean(), nullable=False),
+        sa.Column("unsettled", sa.Uuid()),
     )
-    unsettled: sa.ColumnElement[bool] = sa.column("unsettled", sa.Boolean())
+    unsettled = sa.column("unsettled", sa.Uuid()).is_not(None)
     op.create_index("known_rooms_unsettled", "known_rooms", ["id"], postgresql_where=unsettled, sqlite_where=unsettled)
 
 

@@ -1,0 +1,51 @@
+"""What is known of rooms, in memory: the same promises as the database's, but durable only as long as the object lives."""
+
+import threading
+from collections.abc import Collection, Sequence
+from uuid import uuid4
+
+from items.domain import KnownRoom, Unsettled
+from items.ports import KnownRooms
+
+
+class MemoryKnownRooms(KnownRooms):
+    """For tests."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, tuple[KnownRoom, str | None]] = {}  # by id, with its mark
+        self._lock = threading.Lock()
+
+    def of(self, ids: Collection[str]) -> dict[str, KnownRoom]:
+        with self._lock:
+            return {id: self._rooms[id][0] for id in ids if id in self._rooms}
+
+    def learn(self, rooms: Sequence[KnownRoom]) -> None:
+        with self._lock:
+            for room in rooms:
+                known, mark = self._rooms.get(room.id, (None, str(uuid4())))
+                if known is None or known.version < room.version:
+                    same = known is not None and _says_the_same(known, room)
+                    self._rooms[room.id] = room, mark if same and mark is None else str(uuid4())
+
+    def unsettled(self, limit: int) -> Sequence[Unsettled]:
+        with self._lock:
+            marked = [Unsettled(room=room, mark=mark) for _, (room, mark) in sorted(self._rooms.items()) if mark is not None]
+        return marked[:limit]
+
+    def count(self) -> tuple[int, int, int]:
+        with self._lock:
+            places = [room.place for room, _ in self._rooms.values()]
+            unsettled = sum(mark is not None for _, mark in self._rooms.values())
+        return len(places) - places.count(None), places.count(None), unsettled
+
+    def settle(self, room: Unsettled) -> None:
+        with self._lock:
+            known, mark = self._rooms[room.room.id]
+            if mark == room.mark:
+                self._rooms[room.room.id] = known, None
+
+
+def _says_the_same(known: KnownRoom, room: KnownRoom) -> bool:
+    if known.place is None or room.place is None:
+        return known.place is room.place
+    return known.place.says_the_same_as(room.place)
