@@ -15,8 +15,9 @@ from pathlib import Path
 from stack import ISSUER, REPOSITORY, SERVICES, StackError, data_dir, environment
 
 #: Beside the databases: what SQLite keeps there, and the locks of the broker's clients.
+_DATABASES = "|".join(["broker", *(service.name for service in SERVICES if service.migrates)])
 _FILE = re.compile(
-    r"(rooms|items|broker)\.db(-wal|-shm|-journal)?|broker\.db-(holder-[0-9a-f]{32}|hold-search\.rebuild)|issuer\.json"
+    rf"({_DATABASES})\.db(-wal|-shm|-journal)?|broker\.db-(holder-[0-9a-f]{{32}}|hold-search\.rebuild)|issuer\.json"
 )
 _LOG = re.compile(rf"({'|'.join(service.name for service in (ISSUER, *SERVICES))})\.log(\.1)?")
 #: One folder of an index for each generation; beside them, which one is live, and locks. Those of items are in a folder of their own.

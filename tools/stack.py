@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +36,15 @@ class Service:
         return [sys.executable, "-m", self.name, "all"]
 
 
-SERVICES = (
-    Service("rooms", 8001, True, (("API", "/v1.0/rooms"), ("try it", "/v1.0/ui/"))),
-    Service("items", 8002, True, (("API", "/v1.0/items"), ("try it", "/v1.0/ui/"))),
-    Service("search", 8003, False, (("API", "/v1.0/search/rooms"), ("try it", "/v1.0/ui/"))),
-)
+def found(repository: Path) -> Iterator[Service]:
+    """Each says in its pyproject.toml where it listens, and where to look first; one with migrations is one of listings."""
+    for manifest in (repository / "services").glob("*/pyproject.toml"):
+        name, said = manifest.parent.name, tomllib.loads(manifest.read_text(encoding="utf-8"))["tool"]["atrium"]
+        migrates = (manifest.parent / "src" / name / "adapters" / "migrations").is_dir()
+        yield Service(name, said["port"], migrates, (("API", said.get("page", f"/v1.0/{name}")), ("try it", "/v1.0/ui/")))
+
+
+SERVICES = tuple(sorted(found(REPOSITORY), key=lambda service: service.default_port))
 
 #: Gives tokens to whoever asks. Runs with the others where ISSUER is set, which then want one for each write.
 ISSUER = Service("issuer", 8009, False, (("about", "/.well-known/oauth-authorization-server"),), "issuer.py")

@@ -2,21 +2,19 @@
 
 import re
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-import items.config
-import rooms.config
-import search.config
+import stack
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 
-@pytest.mark.parametrize(
-    "config", [rooms.config.Config, items.config.Config, search.config.Config], ids=["rooms", "items", "search"]
-)
-def test_every_setting_is_listed(config: type) -> None:
+@pytest.mark.parametrize("service", [service.name for service in stack.SERVICES])
+def test_every_setting_is_listed(service: str) -> None:
+    config = import_module(f"{service}.config").Config
     listed = set(re.findall(r"^#?([A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE))
     for field in fields(config):
         if field.name == "metrics_dir":

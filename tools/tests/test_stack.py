@@ -57,8 +57,9 @@ def test_the_data_directory_is_in_the_repository_unless_said_otherwise(dotenv: P
 def test_the_example_holds_only_what_can_be_read(dotenv: Path) -> None:
     dotenv.write_text((Path(stack.__file__).parent.parent / ".env.example").read_text())
     values = stack.environment()
-    urls = [f"http://127.0.0.1:{port}" for port in (8001, 8002, 8003)]
-    assert [stack.url(service, values) for service in stack.SERVICES] == urls
+    assert {service.name for service in stack.SERVICES} >= {"rooms", "items", "search"}
+    for service in stack.SERVICES:
+        assert stack.url(service, values) == f"http://127.0.0.1:{service.default_port}"
 
 
 @pytest.mark.parametrize(

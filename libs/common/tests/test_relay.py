@@ -114,6 +114,15 @@ def test_every_row_becomes_one_message_in_every_queue(side):
     assert (event.subject, event.sequence, event.data["deleted_at"]) == (ids[0], 7, NOW)
 
 
+def test_events_that_nobody_listens_to_do_not_wait_for_ever(side):
+    tap = side.broker.tap("unheard")
+    side.write(3)
+    with in_background(side.relay(exchange="unheard", topology=TOPOLOGY.publishing("unheard")).run):
+        eventually(lambda: side.pending() == 0)
+    assert [message.routing_key for message in tap.take(10) if message.routing_key != "Heartbeat"] == ["RoomDeleted"] * 3
+    tap.close()
+
+
 def test_a_write_wakes_the_relay(side):
     with in_background(side.relay().run):
         side.write()
@@ -145,7 +154,7 @@ class Contrary(Publisher):
     def __init__(self, inner: Publisher, moods: list[object]) -> None:
         self.inner, self.moods = inner, moods
 
-    def publish(self, exchange, messages, timeout):
+    def publish(self, exchange, messages, timeout, *, mandatory=True):
         mood = self.moods.pop(0) if self.moods else None
         if mood == "away":
             raise Unavailable("the broker")

@@ -104,13 +104,6 @@ class Listing(Given):
             images=images(given.get("images")),
         )
 
-    @classmethod
-    def restored(cls, document: dict[str, Any]) -> Self:
-        return cls(**document | {"images": tuple(Image(**image) for image in document["images"])})
-
-    def document(self) -> dict[str, Any]:
-        return plain_data(self) | {"images": [plain_data(image) for image in self.images]}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item(Aggregate):
@@ -121,9 +114,6 @@ class Item(Aggregate):
 
     def told(self) -> dict[str, Any]:
         return {"room": None if self.located is None else self.located.document()}
-
-    def derived_values(self) -> dict[str, Any]:
-        return {}
 
     @classmethod
     def located_in(cls, shown: Mapping[str, Any], _derived: Collection[str]) -> dict[str, Any] | None:

@@ -79,7 +79,6 @@ class Listing(Given):
 
     @classmethod
     def restored(cls, document: dict[str, Any]) -> Self:
-        """Reads `document()` back, as it was sanitised once."""
         area = document.get("area")
         return cls(
             **document
@@ -91,7 +90,6 @@ class Listing(Given):
         )
 
     def document(self) -> dict[str, Any]:
-        """What was given as plain data, with lists for tuples."""
         return plain_data(self) | {
             "coordinates": plain_data(self.coordinates),
             "area": None if self.area is None else self.area.document(),

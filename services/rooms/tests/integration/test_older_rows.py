@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 from alembic import command
-from alembic.config import Config
 from sqlalchemy import JSON, column, insert, table, update
 from uuid_utils import uuid7
 
 from common.db.engine import transaction
-from common.db.migrations import migrate
+from common.db.migrations import alembic_config, migrate
 from common.listings.ports import Kept, Origin
 from common.testing.listings.tested import LATER
 from rooms.adapters.tables import TABLES
@@ -18,8 +17,7 @@ from rooms.bootstrap import SERVICE
 def migrated_to(database, revision: str, **row: object) -> None:
     """The tables as of this revision, with a row of rooms."""
     with transaction(database.engine) as connection:
-        config = Config()
-        config.set_main_option("script_location", str(SERVICE.migrations))
+        config = alembic_config(SERVICE.migrations)
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         connection.execute(insert(TABLES.listings).values(**row))

@@ -1,20 +1,21 @@
-"""Alembic migrations, run from Python: a service brings a folder with `versions/` and an `env.py` that calls `run_migrations`."""
+"""Alembic migrations, run from Python: a service brings a folder with `versions/`."""
 
 import logging
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, MetaData, text
+from sqlalchemy import Connection, Engine, text
 
 from common.db.engine import transaction
 from common.errors import WrongSetting
 
 log = logging.getLogger(__name__)
 
+#: What Alembic runs the migrations in.
+ENVIRONMENT = Path(__file__).parent / "alembic"
 #: Any number will do as long as all of us agree: two processes that migrate at once take turns.
 TURN = 7_267_486
 
@@ -24,7 +25,7 @@ def migrate(engine: Engine, scripts: Path) -> tuple[str | None, str | None]:
 
     Raises WrongSetting for a database that these scripts do not know.
     """
-    config = _config(scripts)
+    config = alembic_config(scripts)
     scripts_there = ScriptDirectory.from_config(config)
     head, known = scripts_there.get_current_head(), {each.revision for each in scripts_there.walk_revisions()}
     with transaction(engine) as connection:
@@ -45,18 +46,18 @@ def migrate(engine: Engine, scripts: Path) -> tuple[str | None, str | None]:
 def pending(engine: Engine, scripts: Path) -> bool:
     """Does the schema differ from the newest revision?"""
     with engine.connect() as connection:
-        return _current(connection) != ScriptDirectory.from_config(_config(scripts)).get_current_head()
+        return _current(connection) != ScriptDirectory.from_config(alembic_config(scripts)).get_current_head()
 
 
-def run_migrations(context: EnvironmentContext, metadata: MetaData) -> None:
-    """What an `env.py` does: run inside the transaction that `migrate` has begun."""
-    context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
-    context.run_migrations()
-
-
-def _config(scripts: Path) -> Config:
+def alembic_config(scripts: Path) -> Config:
+    """Of these scripts; whoever runs a command with it says in its attributes on which `connection`."""
     config = Config()
-    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    for option, value in {
+        "script_location": ENVIRONMENT,
+        "version_locations": scripts / "versions",
+        "path_separator": "newline",
+    }.items():
+        config.set_main_option(option, str(value).replace("%", "%%"))
     return config
 
 

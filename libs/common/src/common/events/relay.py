@@ -48,6 +48,7 @@ class Relay:
         self._engine, self._outbox, self._doorbell = engine, outbox, doorbell
         self._broker, self._topology, self._exchange = broker, topology, exchange
         self._codec, self._window = codec, window
+        self._heard = topology.hears(exchange)
         self._counted = metrics or Relayed(Metrics(exchange))
         self._beat = float("-inf")
         self._news = False  # whether all that was written has been published, and no heartbeat has told so yet
@@ -142,7 +143,7 @@ class Relay:
     def _publish(self, publisher: Publisher, messages: list[Message]) -> list[bool]:
         self._counted.published.inc(len(messages))
         with self._counted.failures.count_exceptions(Unavailable):
-            confirmed = publisher.publish(self._exchange, messages, CONFIRM)
+            confirmed = publisher.publish(self._exchange, messages, CONFIRM, mandatory=self._heard)
         self._counted.confirmed.inc(sum(confirmed))
         self._counted.returned.inc(len(confirmed) - sum(confirmed))
         return confirmed

@@ -3,7 +3,7 @@
 import argparse
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from injector import Injector
@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from common import failpoints
 from common.commands import Command, Group
+from common.commands import main as run_command
 from common.config import load, without_password
 from common.db.doorbell import Doorbell
 from common.db.migrations import pending
@@ -32,6 +33,15 @@ from common.supervisor import end_with_parent, passed_on, supervise
 from common.web.serve import bound, serve
 
 log = logging.getLogger(__name__)
+
+
+def command_line(service: Service, description: str) -> Callable[..., int]:
+    """The `main` of such a service: exit status 2 and one line for a wrong setting."""
+
+    def main(argv: Sequence[str] | None = None) -> int:
+        return run_command(service.name, description, listing_commands(service), argv)
+
+    return main
 
 
 def listing_commands(service: Service) -> dict[str, Command | Group]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
-from common.listings.fields import Image
+from common.listings.fields import Image, plain_data
 
 
 class Given(ABC):
@@ -24,13 +24,13 @@ class Given(ABC):
         """From a document that the API's schema has accepted; what else it holds is ignored. Raises Invalid, naming the field."""
 
     @classmethod
-    @abstractmethod
     def restored(cls, document: dict[str, Any]) -> Self:
         """Reads `document()` back, as it was sanitised once."""
+        return cls(**document | {"images": tuple(Image(**image) for image in document["images"])})
 
-    @abstractmethod
     def document(self) -> dict[str, Any]:
         """What was given as plain data, with lists for tuples."""
+        return plain_data(self) | {"images": [plain_data(image) for image in self.images]}
 
 
 class Located(ABC):
@@ -48,8 +48,20 @@ class Located(ABC):
         """As plain data."""
 
 
+@dataclass(frozen=True, slots=True)
+class Nowhere(Located):
+    """Of kinds that are nowhere in particular; none of their listings has one."""
+
+    @classmethod
+    def restored(cls, document: dict[str, Any]) -> Self:
+        return cls(**document)
+
+    def document(self) -> dict[str, Any]:
+        return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aggregate(ABC):
+class Aggregate:
     """A listing that we vouch for. Every change makes the next `version`; a deleted one keeps only that.
 
     `owner` is `issuer|subject` of who published it, empty where nobody had to say who they are.
@@ -63,18 +75,18 @@ class Aggregate(ABC):
     created_at: datetime
     updated_at: datetime
 
-    @abstractmethod
     def told(self) -> dict[str, Any]:
         """What people and events see beside what was given, as plain data."""
+        return {}
 
-    @abstractmethod
     def derived_values(self) -> Mapping[str, Any]:
         """Of what `shown` shows, the fields that could be given, that nobody has given, and what follows for them."""
+        return {}
 
     @classmethod
-    @abstractmethod
     def located_in(cls, shown: Mapping[str, Any], derived: Collection[str]) -> dict[str, Any] | None:
         """From what `shown` shows, where it was located, as `Located.document` has it; None where that does not tell."""
+        return None
 
     @property
     def derived(self) -> tuple[str, ...]:
@@ -114,8 +126,8 @@ class Kind:
     singular: str
     plural: str
     given: type[Given]
-    located: type[Located]
     listing: type[Aggregate]
+    located: type[Located] = Nowhere
     derivable: frozenset[str] = frozenset()
 
     @property

@@ -35,6 +35,13 @@ class Locator(ABC):
         return False
 
 
+class NoLocator(Locator):
+    """Of kinds that are nowhere in particular."""
+
+    def locate(self, given: Sequence[Given]) -> Sequence[None]:
+        return [None] * len(given)
+
+
 #: Which listings to list: the values of these fields.
 Filter = Mapping[str, str | bool]
 

@@ -33,7 +33,7 @@ from common.listings.domain import Kind
 from common.listings.export import ExportFile
 from common.listings.housekeeping import Housekeeping
 from common.listings.lines import ImportLines
-from common.listings.ports import Clock, KeyReused, Listings, SystemClock
+from common.listings.ports import Clock, KeyReused, Listings, Locator, NoLocator, SystemClock
 from common.listings.rows import Tables
 from common.listings.showing import Showing
 from common.listings.sql import SqlListings
@@ -71,9 +71,13 @@ def _nothing() -> None:
     return None
 
 
+def _no_bindings(_config: ListingsConfig) -> Module:
+    return lambda _binder: None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A service of listings. `configure` gives the bindings that are its own, its Locator at least; they override the shared ones."""
+    """A service of listings. `configure` gives the bindings that are its own; they override the shared ones."""
 
     kind: Kind
     config: type[ListingsConfig]
@@ -81,7 +85,7 @@ class Service:
     controller: type[Controller]
     tables: Tables
     migrations: Path
-    configure: Callable[[ListingsConfig], Module]
+    configure: Callable[[ListingsConfig], Module] = _no_bindings
     listings: type[SqlListings] = SqlListings
     warm_up: Callable[[], None] = _nothing  # what the first request would otherwise wait for
     workers: Mapping[str, Made] = field(default_factory=dict)  # by their command
@@ -150,6 +154,7 @@ class Service:
             Check("database", lambda: ping(injector().get(Engine))),
             Check("broker", lambda: injector().get(Broker).ping(), required=False),
             Check("outbox", waiting, required=False),
+            Check("images", lambda: injector().get(Store).ping(), required=False),
         ]
 
     def running(self, injector: Injector, *commands: str) -> dict[str, Worker]:
@@ -173,7 +178,7 @@ class Service:
             outbox=self.tables.outbox,
             doorbell=injector.get(Doorbell),
             broker=injector.get(Broker),
-            topology=TOPOLOGY,
+            topology=TOPOLOGY.publishing(self.name),
             exchange=self.name,
             codec=injector.get(Codec),
             metrics=injector.get(Relayed),
@@ -228,6 +233,7 @@ def _bind(service: Service, config: ListingsConfig, binder: Binder) -> None:
     binder.bind(Broker, to=connect(config.broker_url, service.name))
     binder.bind(Showing, to=shown)
     binder.bind(Listings, to=service.listings(service.kind, service.tables, engine, codec, gate, bell, shown))
+    binder.bind(Locator, to=NoLocator())
     binder.bind(Clock, to=SystemClock())
     images = Images(engine, service.tables.images, config.images_lease)
     store = open_store(config.images_store, config.images_access_key, config.images_secret_key)

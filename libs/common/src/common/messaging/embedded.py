@@ -105,9 +105,9 @@ class EmbeddedPublisher(Publisher):
     def __init__(self, path: Path, file: QueueFile) -> None:
         self._path, self._file = path, file
 
-    def publish(self, exchange: str, messages: Sequence[Message], timeout: float) -> list[bool]:
+    def publish(self, exchange: str, messages: Sequence[Message], timeout: float, *, mandatory: bool = True) -> list[bool]:
         with self._file.writing(timeout) as connection:
-            accepted = put(connection, exchange, messages)
+            accepted = [queued or not mandatory for queued in put(connection, exchange, messages)]
             taken = [message for message, ok in zip(messages, accepted, strict=True) if ok]
             copy_to_taps(connection, self._path, exchange, taken)
             failpoint("publisher.sent")

@@ -70,9 +70,10 @@ class Publisher(ABC):
     """Publishes batches. One thread at a time may use it."""
 
     @abstractmethod
-    def publish(self, exchange: str, messages: Sequence[Message], timeout: float) -> list[bool]:
+    def publish(self, exchange: str, messages: Sequence[Message], timeout: float, *, mandatory: bool = True) -> list[bool]:
         """True for each message that the broker has confirmed as durable in at least one queue; False for one it returned or refused.
 
+        Where it is not `mandatory` that there be a queue, none is returned: what no queue wants is gone, save for those who tap.
         Order within a batch is kept. Raises Unavailable when the broker cannot be asked or does not answer within `timeout`
         seconds: any of the messages may then have been published.
         """
@@ -171,7 +172,7 @@ class Broker(ABC):
 
     @abstractmethod
     def tap(self, exchange: str) -> Tap:
-        """Copies of each message that is published to `exchange` once this has returned and that a queue has taken.
+        """Copies of each message that is published to `exchange` once this has returned and was not returned.
 
         Raises Unavailable.
         """

@@ -83,14 +83,14 @@ class RabbitPublisher(Publisher):
         self._tappable: set[str] = set()  # exchanges whose tap exchange this channel has declared
         self._id, self._copies = uuid.uuid4().hex, 0
 
-    def publish(self, exchange: str, messages: Sequence[Message], timeout: float) -> list[bool]:
+    def publish(self, exchange: str, messages: Sequence[Message], timeout: float, *, mandatory: bool = True) -> list[bool]:
         sendable = [_fits(message) for message in messages]
         ready = [(message, to_properties(message)) for message, fits in zip(messages, sendable, strict=True) if fits]
         if not ready:
             return sendable
 
         def step(channel: Channel, future: "Future[list[bool]]") -> None:
-            self._send(channel, exchange, ready, future)
+            self._send(channel, exchange, ready, mandatory, future)
 
         answer = self._link.call(step, timeout)
         accepted = iter(answer)
@@ -109,7 +109,7 @@ class RabbitPublisher(Publisher):
     def _lost(self) -> None:
         self._batch = self._sent = None
 
-    def _send(self, channel: Channel, exchange: str, ready: "Ready", future: "Future[list[bool]]") -> None:
+    def _send(self, channel: Channel, exchange: str, ready: "Ready", mandatory: bool, future: "Future[list[bool]]") -> None:
         if self._declare_again:
             declare_on(channel, self._topology())
             self._declare_again = False
@@ -119,7 +119,7 @@ class RabbitPublisher(Publisher):
             self._sent = channel, exchange, ready
         self._batch, self._future, self._first = Batch([message.id for message, _ in ready]), future, self._tag + 1
         for message, properties in ready:
-            channel.basic_publish(exchange, message.routing_key, message.body, properties, mandatory=True)
+            channel.basic_publish(exchange, message.routing_key, message.body, properties, mandatory=mandatory)
         self._tag += len(ready)
         failpoint("publisher.sent")
 

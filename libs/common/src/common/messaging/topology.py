@@ -4,7 +4,7 @@
 subscriber's queue stands here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,16 @@ class Topology:
     exchanges: tuple[str, ...]
     queues: tuple[Queue, ...]
 
+    def hears(self, exchange: str) -> bool:
+        """Whether anybody listens. What is published where nobody does need not find a queue."""
+        return any(exchange == bound for queue in self.queues for bound, _ in queue.bindings)
 
-#: One exchange per producing service.
+    def publishing(self, exchange: str) -> "Topology":
+        """With this exchange, which may be one that nobody listens to yet."""
+        return self if exchange in self.exchanges else replace(self, exchanges=(*self.exchanges, exchange))
+
+
+#: One exchange per producing service; here are those to which somebody listens.
 ROOMS, ITEMS = "rooms", "items"
 
 #: The queues that feed the indices. (A generation that is being built has one of its own; see docs/adr/0010.)

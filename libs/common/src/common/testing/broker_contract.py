@@ -555,6 +555,15 @@ class BrokerContract:
         publish(broker, messages(1))
         assert names(tapped(tap, 1)) == ["m0"]
 
+    def test_where_no_queue_is_mandatory_nothing_is_returned_and_taps_still_see_it(self, broker: Broker) -> None:
+        broker.declare(Topology(("unheard",), ()))
+        sent, publisher, tap = messages(3), broker.publisher(), broker.tap("unheard")
+        assert publisher.publish("unheard", sent, SOON, mandatory=False) == [True] * 3
+        assert [each.id for each in tapped(tap, 3)] == [each.id for each in sent]
+        assert publisher.publish("unheard", sent, SOON) == [False] * 3
+        publisher.close()
+        tap.close()
+
     def test_a_tap_that_nobody_reads_drops_the_oldest_and_counts_them(self, broker: Broker) -> None:
         tap = broker.tap(EXCHANGE)
         publisher = broker.publisher()

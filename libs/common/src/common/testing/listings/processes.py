@@ -47,8 +47,9 @@ def announce(tested: Tested, broker_url: str, count: int = 1) -> None:
     }
     message = to_message(**told, dataschema="", traceparent="", request_id="", body=codec.encode(type, data))
     with closing(connect(broker_url, tested.service.name)) as broker:
-        broker.declare(TOPOLOGY)
-        assert all(broker.publisher().publish(tested.service.name, [message] * count, 10))
+        name, topology = tested.service.name, TOPOLOGY.publishing(tested.service.name)
+        broker.declare(topology)
+        assert all(broker.publisher().publish(name, [message] * count, 10, mandatory=topology.hears(name)))
 
 
 class TestEventsTail:
