@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, cast
 
 import httpx
@@ -86,8 +87,13 @@ class Told(Subscription):
 def consumed(handler: Handler, queue: Queue, messages: Sequence[Message], chance: random.Random) -> None:
     """The service's own consumer over this queue has applied all these."""
     told = Told(messages, chance)
-    Consumer(cast(Broker, told), queue, Codec(Catalogue.load()), handler).run(told.stop)
+    Consumer(cast(Broker, told), queue, codec(), handler).run(told.stop)
     assert (told.acked, told.buried) == (len(messages), [])
+
+
+@cache
+def codec() -> Codec:
+    return Codec(Catalogue.load())
 
 
 def for_queue(name: str, recorded: Sequence[Message]) -> tuple[Queue, list[Message]]:
