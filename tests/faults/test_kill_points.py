@@ -8,21 +8,34 @@ from common.failpoints import NAMES
 from common.testing.ledger import Ledger
 from common.testing.settling import settle
 from common.testing.system import Command, System
+from common.testing.tenants import Tenants, tenancy
 from common.testing.waiting import eventually
 from common.testing.writers import Writers
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(400)]
 
-#: What a step is part of: `index` is the consumer's; the publisher is the relay's, and a consumer's for its dead letters.
-TASKS = {"api": "api", "relay": "relay", "publisher": "relay", "consumer": "consumer", "index": "consumer"}
+#: Whose process passes a step: `index` is the consumer's of search; the publisher is the relay's, and a consumer's for its dead letters.
+OWNERS = {
+    "api": ("rooms", "api"),
+    "relay": ("rooms", "relay"),
+    "publisher": ("rooms", "relay"),
+    "consumer": ("search", "consumer"),
+    "index": ("search", "consumer"),
+    "items": ("items", "consumer"),
+}
 #: Steps that are only taken for an event that cannot be applied.
 BURIAL = ("consumer.bury", "consumer.buried")
 
 
+@pytest.fixture
+def system(whole: System) -> System:
+    """With items: they have steps of their own."""
+    return whole
+
+
 def owner(system: System, name: str) -> Command:
     """The process that passes this point."""
-    task = TASKS[name.partition(".")[0]]
-    service = "search" if task == "consumer" else "rooms"
+    service, task = OWNERS[name.partition(".")[0]]
     return next(command for command in system.commands if command[0] == service and command[1] in (task, "all"))
 
 
@@ -36,7 +49,8 @@ def test_killed_at_each_step_it_loses_nothing(system: System, ledger: Ledger, al
         if name not in BURIAL:
             waiting[owner(system, name)].append(name)
     killed: list[str] = []
-    with Writers(system, ledger):
+    things = Ledger()
+    with Writers(system, ledger), Writers(system, things, 1, service="items"), Tenants(system, ledger) as tenants:
         system.end(signal.SIGKILL)
         armed = {command: names.pop(0) for command, names in waiting.items() if names}
         for command in system.commands:
@@ -51,6 +65,8 @@ def test_killed_at_each_step_it_loses_nothing(system: System, ledger: Ledger, al
             system.launch(command, **armed_with(armed.get(command)))
     assert sorted(killed) == sorted(set(NAMES) - set(BURIAL)), "each was passed, and none survived"
     all_is_well()
+    assert settle(system, things, service="items", counts=lambda item: item["room_id"] is None).faults == []
+    assert (things.surprises, tenants.surprises, tenancy(system)) == ([], [], [])
     assert "came again" in system.log(), "what the dead had in their hands"
 
 

@@ -221,6 +221,7 @@ def test_reset_leaves_what_atrium_did_not_make_and_follows_no_link(tmp_path: Pat
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     made = ["rooms.db", "rooms.db-wal", "broker.db", f"broker.db-holder-{'a' * 32}", "run.lock", "logs/rooms.log"]
     made += ["broker.db-hold-search.rebuild", "index/live", "index/indexer.lock", "index/writing.lock"]
+    made += ["index/items/live", "index/items/items-g3/meta.json"]
     made += ["images/ab/copy.jpg"]
     mine = ["images/mine.jpg", "thesis.txt", "rooms.db.backup", "photos/one.jpg", "logs/mine.log", "index/notes.txt"]
     for name in [*made, *mine, "index/rooms-g2/meta.json"]:

@@ -44,7 +44,7 @@ def test_what_each_part_counts():
     consumed.took(["RoomCreated", "RoomCreated", "Heartbeat"])
     consumed.applied([("RoomCreated", NOW - timedelta(seconds=2)), ("Heartbeat", NOW + timedelta(seconds=9))], NOW)
     consumed.buried(["rejected"])
-    BulkItems(metrics).add({"stale": 2})
+    BulkItems(metrics, "toys").add({"stale": 2})
     ImportedLines(metrics).add(["created", "invalid", "created"])
     page = metrics.exposed([Reading("outbox_pending", "waits", 7)])
     assert sample(page, "consumer_events_total", type="RoomCreated") == 2

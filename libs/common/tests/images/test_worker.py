@@ -36,9 +36,8 @@ def want(engine: Engine, images: Images, *urls: str) -> None:
 
 def worker(engine: Engine, images: Images, store: Store, origin: ImageServer, **options: Any) -> ImageWorker:
     fetcher = Fetcher(Allowed([origin.address]), Limits(seconds=2.0), **options.pop("fetch", {}))
-    return ImageWorker(
-        images, store, doorbell(engine), fetcher, **({"delays": (0.01, 0.01), "hosts": Hosts(rest=0.01)} | options)
-    )
+    quick = {"delays": (0.01, 0.01), "hosts": Hosts(rest=0.01), "look": 0.1}
+    return ImageWorker(images, store, doorbell(engine), fetcher, **(quick | options))
 
 
 def settled(images: Images, *urls: str) -> list[tuple[str, str]]:
@@ -75,7 +74,8 @@ def test_a_bad_one_fails_with_its_reason_and_the_good_one_beside_it_is_stored(
 ) -> None:
     bad, good = origin.url(path), origin.url("/good.jpg")
     want(engine, images, bad, good)
-    with in_background(worker(engine, images, store, origin).run):
+    delays = () if reason == "too-slow" else (0.01, 0.01)
+    with in_background(worker(engine, images, store, origin, delays=delays).run):
         assert settled(images, bad, good) == [(FAILED, reason), (STORED, "")]
     assert store.get(picture_name(image_key(bad))) is None
     for name in (picture_name, thumbnail_name):

@@ -13,7 +13,7 @@ from search.ports import Clock, Corpora, Index
 from search.text import Matcher
 
 #: Listings that are found by what they hold, at most; and how many of what one of them holds an answer names.
-HOLDERS, HELD = 1000, 3
+HOLDERS, NAMED = 1000, 3
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class SearchListings:
         page = index.search(replace(query, holding=tuple(holders[:HOLDERS])))
         held: Mapping[str, Sequence[Hit]] = {}
         if within is not None:
-            held = within.held(query.words, field, [hit.id for hit in page.hits], HELD)
+            held = within.held(query.words, field, [hit.id for hit in page.hits], NAMED)
         matcher = Matcher(query.words)
         found = [_found(kind, hit, held.get(hit.id, ()), query, matcher) for hit in page.hits]
         return Answer(page, found, Freshness.at(progress, self.clock.now()), len(holders) <= HOLDERS)

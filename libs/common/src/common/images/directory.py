@@ -44,9 +44,9 @@ class DirectoryStore(Store):
 
     def ping(self) -> None:
         with _translated():
-            self._root.mkdir(parents=True, exist_ok=True)
-            if not os.access(self._root, os.W_OK | os.X_OK):
-                raise PermissionError(None, "it cannot be written", str(self._root))
+            there = next(folder for folder in (self._root, *self._root.parents) if folder.exists())
+            if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+                raise PermissionError(None, "it cannot be written", str(there))
 
     def _path(self, name: str) -> Path:
         return self._root / name[:2] / name

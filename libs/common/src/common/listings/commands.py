@@ -103,7 +103,7 @@ class _CommandLine:
         self._require_migrated(injector.get(Engine))
         if app is not None:
             service.warm_up()
-        running = service.running(injector, *workers)
+        running = service.running(injector, *workers) if workers else {}  # without names it would be all
         server = None
         if app is not None:
             server = serve(app, config.host, config.port, setting=f"{setting}_PORT", fd=fd)

@@ -154,6 +154,7 @@ class Service:
             Check("database", lambda: ping(injector().get(Engine))),
             Check("broker", lambda: injector().get(Broker).ping(), required=False),
             Check("outbox", waiting, required=False),
+            Check("images", lambda: injector().get(Store).ping(), required=False),
         ]
 
     def running(self, injector: Injector, *commands: str) -> dict[str, Worker]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import Any
@@ -28,6 +29,7 @@ def jpeg(width: int = 640, height: int = 480, colour: str = "teal", **options: A
     return file.getvalue()
 
 
+@cache
 def pixel_bomb(side: int = 20_000) -> bytes:
     """A whole PNG of a few kilobytes that decodes to `side` * `side` pixels."""
     packer, row = zlib.compressobj(9), bytes(1 + (side + 7) // 8)

@@ -12,14 +12,15 @@ from uuid import uuid4
 import elastic_transport
 import elasticsearch
 
-from common.errors import NotFound, Unavailable, WrongSetting
+from common.errors import NotFound, Unavailable
 from common.failpoints import failpoint
 from common.observability.metrics import BulkItems, Metrics
+from search.adapters.elasticsearch_alias import make
 from search.adapters.elasticsearch_bulk import ANSWERED, action, body, bulks, counted_as, outcome
 from search.adapters.elasticsearch_client import NEIGHBOUR, Missing, connect, reason_of, translated
 from search.adapters.elasticsearch_hold import Patience
 from search.adapters.elasticsearch_holders import held, held_body, holders, holders_body
-from search.adapters.elasticsearch_mapping import document, mappings, template
+from search.adapters.elasticsearch_mapping import document
 from search.adapters.elasticsearch_query import page, search_body
 from search.domain import Applied, Contents, Document, Hit, Outcome, Page, Query, Refused
 from search.kinds import Kind
@@ -65,36 +66,8 @@ class ElasticsearchIndex(Index):
         self._progress: tuple[float, Mapping[str, datetime]] = (float("-inf"), {})
 
     def ensure(self, *, writing: bool) -> None:
-        if not self._live:
-            return
-        indices = self._client.indices
-        try:
-            with translated():
-                indices.put_index_template(name=self._alias, **template(self._kind, self._alias))
-                if not indices.exists_alias(name=self._alias):
-                    self._create()
-                # A generation made by an earlier release gains the fields it lacks.
-                indices.put_mapping(index=self._alias, dynamic="strict", properties=mappings(self._kind)["properties"])
-        except elasticsearch.BadRequestError as error:
-            raise WrongSetting(
-                "INDEX_URL", f"the index behind {self._alias} cannot be used as it is: {reason_of(error)}"
-            ) from error
-        except Missing:
-            raise Unavailable(NEIGHBOUR, f"the alias {self._alias} vanished") from None
-
-    def _create(self) -> None:
-        first = f"{self._alias}-g1"
-        try:
-            self._client.indices.create(index=first, aliases={self._alias: {}})
-            log.info("made the index %s", first)
-        except elasticsearch.BadRequestError as error:
-            if "invalid_alias_name" in reason_of(error) or "exists with the same name as the alias" in reason_of(error):
-                raise WrongSetting("INDEX_URL", f"{self._alias} is an index there; it must be free for an alias") from error
-            if "resource_already_exists" not in reason_of(error):
-                raise
-            # Another process was faster; or someone took the alias away, which only this may follow.
-            if not self._client.indices.exists_alias(name=self._alias):
-                self._client.indices.put_alias(index=first, name=self._alias)
+        if self._live:
+            make(self._client, self._kind, self._alias)
 
     def apply(self, documents: Sequence[Document]) -> Sequence[Outcome]:
         outcomes: list[Outcome] = [Applied()] * len(documents)

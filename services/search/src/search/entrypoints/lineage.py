@@ -51,7 +51,7 @@ class TraceListing:
             if found.written is not None or found.document is not None or found.dead:
                 return found
             if found.missing:
-                doubtful = doubtful or found
+                doubtful = doubtful or replace(found, kind="listing")
         if doubtful is None:
             raise NotFound(id)
         return doubtful

@@ -416,6 +416,6 @@ class TestBadLines(ServedAfterwards):
         ]
         for field, value in wrong:
             body = put(whole(), field, value)
-            (error,) = refused(shared.client.post(shared.path, json=body), field)["errors"]
+            errors = refused(shared.client.post(shared.path, json=body), field)["errors"]
             answer = shared.client.post(f"{shared.path}/import", content=lines([body]), headers=NDJSON)
-            assert (answer.json()["outcome"], answer.json()["problem"]["errors"]) == ("invalid", [error])
+            assert (answer.json()["outcome"], answer.json()["problem"]["errors"]) == ("invalid", errors)

@@ -91,7 +91,7 @@ class TestAnnouncing:
             lines = [process.stderr.readline(), process.stderr.readline()]
             process.terminate()
             _, rest = process.communicate(timeout=30)
-        database, workers = f"sqlite:///{tmp_path}/{name}.db", ", ".join(["relay", *tested.service.workers])
+        database, workers = f"sqlite:///{tmp_path}/{name}.db", ", ".join(tested.service.all_workers)
         assert [json.loads(line)["message"] for line in lines] == [
             f"listening on http://127.0.0.1:{port}; database {database}, broker amqp://127.0.0.1:1/",
             f"{workers} between {database} and amqp://127.0.0.1:1/",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from common.errors import Conflict, Invalid, NotFound, Stale, Unavailable
+from common.listings import use_cases
 from common.listings.domain import Aggregate, Given, Located
 from common.listings.memory import MemoryListings
 from common.listings.ports import Clock, KeyReused, Locator, Once, Overtaken, Repeated
@@ -107,7 +108,8 @@ class House:
 
 class Housed:
     @pytest.fixture
-    def house(self, tested: Tested) -> House:
+    def house(self, tested: Tested, monkeypatch: pytest.MonkeyPatch) -> House:
+        monkeypatch.setattr(use_cases, "LONGEST", 0.002)  # nobody is there for whom to wait
         return House(tested)
 
 
