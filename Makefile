@@ -57,6 +57,11 @@ lint: .venv/.tox ## ruff, mypy, import-linter and the schema gate
 fmt: .venv/.tox ## format the code and fix what can be fixed
 	@.venv/bin/python -m tox run -q -e fmt
 
+# (Some systems have a variable NAME of their own.)
+.PHONY: service
+service: .venv/.run ## make a new service of listings: `make service NAME=bicycles` (SINGULAR=bicycle)
+	@NAME='$(if $(filter command,$(origin NAME)),$(subst ','\'',$(NAME)))' SINGULAR='$(subst ','\'',$(SINGULAR))' .venv/bin/python tools/new_service.py
+
 .PHONY: chaos
 chaos: .venv/.chaos ## kill, stop and repeat at random: `make chaos SECONDS=60 SEED=1` (several seeds: SEED="1 2 3"; REAL=0: embedded)
 	@.venv/bin/python tools/chaos.py --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(if $(REAL),--real $(REAL))
