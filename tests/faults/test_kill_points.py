@@ -22,6 +22,7 @@ OWNERS = {
     "consumer": ("search", "consumer"),
     "index": ("search", "consumer"),
     "items": ("items", "consumer"),
+    "images": ("rooms", "images"),
 }
 #: Steps that are only taken for an event that cannot be applied.
 BURIAL = ("consumer.bury", "consumer.buried")

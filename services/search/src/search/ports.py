@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
+from common.errors import NotFound
 from common.messaging.topology import Queue
 from search.domain import Contents, Document, Generation, Hit, Outcome, Page, Query, Written
 from search.kinds import Kind
@@ -85,9 +86,12 @@ class Index(ABC):
     def held(self, words: tuple[Word, ...], field: str, values: Collection[str], each: int) -> Mapping[str, Sequence[Hit]]:
         """The best few visible listings that answer all words, by score, then id, for each of these values of `field` that has any."""
 
-    @abstractmethod
     def get(self, id: str) -> Document:
         """The document of this id, visible or not. Raises NotFound, also for a tombstone."""
+        found = self.entry(id)
+        if found.deleted:
+            raise NotFound(id)
+        return found
 
     @abstractmethod
     def entry(self, id: str) -> Document:

@@ -201,12 +201,6 @@ class ElasticsearchIndex(Index):
         with translated():
             return str(self._client.open_point_in_time(index=self._name, keep_alive=_KEPT_ALIVE)["id"])
 
-    def get(self, id: str) -> Document:
-        found = self.entry(id)
-        if found.deleted:
-            raise NotFound(id)
-        return found
-
     def entry(self, id: str) -> Document:
         try:
             with translated():

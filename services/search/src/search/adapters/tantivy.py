@@ -99,12 +99,6 @@ class TantivyGeneration(Index):
     def held(self, words: tuple[Word, ...], field: str, values: Collection[str], each: int) -> Mapping[str, Sequence[Hit]]:
         return self._read().held(words, field, values, each)
 
-    def get(self, id: str) -> Document:
-        document = self.entry(id)
-        if document.deleted:
-            raise NotFound(id)
-        return document
-
     def entry(self, id: str) -> Document:
         reader = self._read()
         found = reader.searcher.search(self._ask.ids([id]), limit=1, count=False).hits

@@ -76,9 +76,6 @@ class TantivyIndex(Index):
     def held(self, words: tuple[Word, ...], field: str, values: Collection[str], each: int) -> Mapping[str, Sequence[Hit]]:
         return self._reading(lambda live: live.held(words, field, values, each))
 
-    def get(self, id: str) -> Document:
-        return self._reading(lambda live: live.get(id))
-
     def entry(self, id: str) -> Document:
         return self._reading(lambda live: live.entry(id))
 
