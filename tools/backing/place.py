@@ -89,14 +89,18 @@ class Place:
 
 
 def find(repository: Path) -> Place:
-    """`$SERVERS_DIR`, else `.servers` in the repository, else, where another account cannot reach that, a folder beside it."""
+    """`$SERVERS_DIR`, else `.servers` in the repository, else, where another account cannot reach that, a folder beside it.
+
+    Where several processes test side by side (pytest-xdist), each has servers of its own below that: some tests stop them.
+    """
     if chosen := os.environ.get("SERVERS_DIR"):
         return Place(Path(chosen).resolve())
-    inside = repository.resolve() / ".servers"
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    inside = repository.resolve() / ".servers" / worker
     if os.geteuid() != 0 or _passable(repository.resolve()):
         return Place(inside)
     name = hashlib.sha256(str(repository.resolve()).encode()).hexdigest()[:10]
-    return Place(Path("/var/tmp") / f"atrium-servers-{name}")  # noqa: S108 (must outlive a reboot; the folder is ours alone, see lock())
+    return Place(Path("/var/tmp") / f"atrium-servers-{name}" / worker)  # noqa: S108 (must outlive a reboot; the folder is ours alone, see lock())
 
 
 def remove(path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,22 @@ _RUN = pytest.StashKey[_Run]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RUN] = _Run(RealServers(config.rootpath / "tools" / "servers.py"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes tells the one that speaks what it has used."""
+    run = session.config.stash[_RUN]
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["backends"] = [dict(run.tests), run.versions | run.servers.versions, run.servers.started]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    run = node.config.stash[_RUN]
+    tests, versions, started = getattr(node, "workeroutput", {}).get("backends", ({}, {}, []))
+    run.tests.update(tests)
+    run.versions |= versions
+    run.servers.started += started
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
