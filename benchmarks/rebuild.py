@@ -59,7 +59,9 @@ def main() -> None:
             with served(environ):
                 fill(f"http://127.0.0.1:{environ['ROOMS_PORT']}", arguments.rooms)
                 began = time.perf_counter()
-                subprocess.run([sys.executable, "-m", "search", "rebuild", "rooms"], env=environ, check=True, stderr=subprocess.DEVNULL)
+                subprocess.run(
+                    [sys.executable, "-m", "search", "rebuild", "rooms"], env=environ, check=True, stderr=subprocess.DEVNULL
+                )
                 rebuilt = arguments.rooms / (time.perf_counter() - began)
                 bulk = arguments.rooms / bulked(load(Config, environ), prefix)
         finally:
