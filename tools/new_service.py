@@ -80,7 +80,8 @@ def made(repository: Path, name: str, singular: str = "") -> Iterator[str]:
     if findings := release(repository / "schemas", schemas):
         raise StackError(f"the schemas were written, and cannot be released: {findings[0]}")
     yield f"made {names.plural}, listings of which each is called {names.singular}, on port {names.port}:"
-    yield from (f"  {path:<64} {text.count(chr(10)):>4} lines" for path, text in files.items() if text)
+    wide = max(map(len, files))
+    yield from (f"  {path:<{wide}} {text.count(chr(10)):>4} lines" for path, text in files.items() if text)
     yield f"entered it in {', '.join([*_ENTERED, 'schemas/RELEASED'])}"
     yield from _next(names)
 

@@ -143,10 +143,11 @@ def _wait_until_ready(children: list[Child], values: Mapping[str, str], stop: St
 
 def _announce(children: list[Child], values: Mapping[str, str], data: Path) -> None:
     print(f"\nAtrium is ready; its data is in {short(data)}\n")
+    wide = max(len(child.service.name) for child in children)
     for child in children:
         for what, path in child.service.pages:
-            print(f"  {child.service.name:<7} {what:<7} {url(child.service, values)}{path}")
-        print(f"  {'':<7} {'log':<7} {short(child.log)}")
+            print(f"  {child.service.name:<{wide}} {what:<7} {url(child.service, values)}{path}")
+        print(f"  {'':<{wide}} {'log':<7} {short(child.log)}")
     print("\n`make demo` in another terminal loads sample listings; Ctrl-C stops everything and keeps the data.\n", flush=True)
 
 
