@@ -42,8 +42,8 @@ from search.use_cases import ApplyChanges
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
 
 WITNESS = Topology((ROOMS, ITEMS), (Queue("witness", ((ROOMS, "#"), (ITEMS, "#"))),))
-#: Writes of rooms, and as many of items; times that all of it is told anew.
-WRITES, SHUFFLES = 15, 200
+#: Writes of rooms, and as many of items; times that all of it is told anew, an index in so many tests.
+WRITES, SHUFFLES, PARTS = 15, 200, 4
 
 #: What a consumer has made of the events that it was told.
 State = Callable[[], Any]
@@ -191,8 +191,9 @@ def test_what_items_know_of_rooms_is_the_same_each_time(recorded: list[Message],
             assert state() == expected, f"seed {seed}"
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("kind", ["rooms", "items"])
-def test_an_index_is_the_same_each_time(recorded: list[Message], index_url: str, kind: str):
+def test_an_index_is_the_same_each_time(recorded: list[Message], index_url: str, kind: str, part: int):
     queue, messages = for_queue(f"search.{kind}", recorded)
     ids = sorted({str(message.headers["cloudEvents_subject"]) for message in messages})
 
@@ -209,7 +210,7 @@ def test_an_index_is_the_same_each_time(recorded: list[Message], index_url: str,
     if kind == "items":
         visible = [listing["room"]["is_visible"] for _, listing, _ in expected.values() if listing and listing["room"]]
         assert set(visible) == {True, False}, "and some in rooms that are hidden"
-    for seed in range(SHUFFLES):
+    for seed in range(part, SHUFFLES, PARTS):
         with ExitStack() as stack:
             handler, state = stack.enter_context(indexing(fresh(str(seed)), kind, ids))
             consumed(handler, queue, shuffled(messages, seed), random.Random(seed))
