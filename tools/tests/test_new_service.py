@@ -88,6 +88,7 @@ LINT = "import sys; from importlinter.cli import lint_imports_command as run; sy
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "command",
     [
