@@ -112,6 +112,11 @@ class Item(Aggregate):
     given: Listing
     located: Place | None
 
+    @property
+    def is_visible(self) -> bool:
+        """What stands in a hidden room would give it away."""
+        return self.given.is_visible and (self.located is None or self.located.is_visible)
+
     def told(self) -> dict[str, Any]:
         return {"room": None if self.located is None else self.located.document()}
 

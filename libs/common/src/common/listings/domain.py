@@ -93,6 +93,11 @@ class Aggregate:
         """The fields of `shown()` whose values nobody has given."""
         return tuple(sorted(self.derived_values()))
 
+    @property
+    def is_visible(self) -> bool:
+        """Whether everybody may see it."""
+        return self.given.is_visible
+
     def revised(self, given: Given, located: Located | None, now: datetime) -> Self:
         return replace(self, version=self.version + 1, given=given, located=located, updated_at=now)
 

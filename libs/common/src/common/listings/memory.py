@@ -68,8 +68,8 @@ class MemoryListings(Listings):
             listing
             for listing in self._living()
             if (after is None or listing.id > after)
-            and (viewer is None or listing.given.is_visible or (viewer and listing.owner == viewer))
-            and all(getattr(listing.given, name) == value for name, value in filter.items())
+            and (viewer is None or listing.is_visible or (viewer and listing.owner == viewer))
+            and all(getattr(listing if name == "is_visible" else listing.given, name) == value for name, value in filter.items())
         ][:limit]
 
     def by_urls(self, urls: Sequence[str]) -> dict[str, Aggregate]:

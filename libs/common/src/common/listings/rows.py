@@ -79,7 +79,7 @@ def columns(tables: Tables, listing: Aggregate) -> dict[str, Any]:
         "version": listing.version,
         "url_hash": None if given.url is None else url_hash(given.url),
         **{name: getattr(given, name) for name in tables.filters},
-        "is_visible": given.is_visible,
+        "is_visible": listing.is_visible,
         "owner": listing.owner,
         "given": given.document(),
         "located": None if listing.located is None else listing.located.document(),

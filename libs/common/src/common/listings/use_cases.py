@@ -271,7 +271,7 @@ class Import:
 
 def may_see(listing: Aggregate, by: Principal) -> bool:
     """Hidden listings are for their owner, and for who may see all."""
-    return listing.given.is_visible or by.is_admin or bool(listing.owner and listing.owner == by.owner)
+    return listing.is_visible or by.is_admin or bool(listing.owner and listing.owner == by.owner)
 
 
 def require_owner(listing: Aggregate, by: Principal) -> None:
