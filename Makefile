@@ -22,15 +22,15 @@ token: .venv/.run ## print a token for SUBJECT (developer) with SCOPES ("rooms:w
 	@SUBJECT='$(subst ','\'',$(SUBJECT))' SCOPES='$(subst ','\'',$(SCOPES))' .venv/bin/python tools/issuer.py token
 
 .PHONY: demo
-demo: .venv/.run ## import the sample listings into the running stack and show three searches
+demo: .venv/.run ## import the sample rooms and items into the running stack and show four searches
 	@.venv/bin/python tools/demo.py
 
 .PHONY: import
-import: .venv/.run ## import a file into the running stack: `make import FILE=samples/rooms.ndjson` (SERVICE=items: items)
+import: .venv/.run ## import a file into the running stack: `make import FILE=samples/rooms.ndjson` (rooms; SERVICE=items for items)
 	@SERVICE='$(SERVICE)' FILE='$(subst ','\'',$(FILE))' .venv/bin/python tools/load.py
 
 .PHONY: events
-events: .venv/.run ## show what happens, as it happens: `make events ARGS="--type RoomUpdated"` (SERVICE=items: to items)
+events: .venv/.run ## show what happens, as it happens: `make events ARGS="--type RoomUpdated"` (rooms; SERVICE=items for items)
 	@SERVICE='$(SERVICE)' ARGS='$(subst ','\'',$(ARGS))' .venv/bin/python tools/events.py
 
 .PHONY: lineage
@@ -76,7 +76,7 @@ servers-stop: .venv/.made ## stop them; their data stays
 
 # Each stamp is as new as what was installed under it: a changed manifest installs again, nothing else does.
 .venv/.run: $(MANIFESTS) | .venv/.made
-	@echo "installing the services into .venv (a minute the first time)"
+	@echo "installing the services into .venv (a minute the first time)" >&2
 	@$(PIP) $(PACKAGES)
 	@touch $@
 
@@ -85,7 +85,7 @@ servers-stop: .venv/.made ## stop them; their data stays
 	@touch $@
 
 .venv/.tox: constraints.txt | .venv/.made
-	@echo "installing tox into .venv"
+	@echo "installing tox into .venv" >&2
 	@$(PIP) tox
 	@touch $@
 
@@ -94,7 +94,7 @@ servers-stop: .venv/.made ## stop them; their data stays
 	@for candidate in $(CANDIDATES); do \
 	    "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
 	    "$$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1 || { lacking="$$candidate"; continue; }; \
-	    echo "making .venv with $$candidate ($$($$candidate -V 2>&1))"; \
+	    echo "making .venv with $$candidate ($$($$candidate -V 2>&1))" >&2; \
 	    "$$candidate" -c 'import runpy, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); runpy.run_module("venv.__main__", run_name="__main__")' --clear .venv || exit 1; \
 	    .venv/bin/python -m pip --version >/dev/null || exit 1; \
 	    echo "$$candidate" >$@; \

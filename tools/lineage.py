@@ -17,7 +17,7 @@ def main() -> int:
         return 2
     try:
         values = environment()
-        values = {"ROOMS_URL": url(SERVICES[0], values)} | values
+        values = {f"{each.name.upper()}_URL": url(each, values) for each in SERVICES if each.migrates} | values
     except StackError as error:
         print(f"atrium: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""The command line: `items api | relay | consumer | all | migrate | status | import FILE | export FILE | events tail | dead …`."""
+"""The command line: `items api | relay | images | consumer | all | migrate | status | import FILE | export FILE | events tail | dead …`."""
 
 import sys
 

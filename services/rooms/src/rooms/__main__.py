@@ -1,4 +1,4 @@
-"""The command line: `rooms api | relay | all | migrate | status | import FILE | export FILE | events tail`."""
+"""The command line: `rooms api | relay | images | all | migrate | status | import FILE | export FILE | events tail`."""
 
 import sys
 
