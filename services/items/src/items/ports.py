@@ -23,7 +23,7 @@ class KnownRooms(ABC):
 
     @abstractmethod
     def unsettled(self, limit: int) -> Sequence[Unsettled]:
-        """Up to so many rooms whose items may not tell yet where they are."""
+        """Up to so many rooms whose items may not tell yet where they are, in no order: none waits behind one that changes all the time."""
 
     @abstractmethod
     def count(self) -> tuple[int, int, int]:

@@ -49,7 +49,7 @@ def images_table(metadata: MetaData) -> Table:
         Column(
             "settled_at", BigInteger, nullable=False, server_default="0"
         ),  # when it was stored or failed; milliseconds since 1970
-        Index("images_due", "state", "due_at"),
+        Index("images_due", "state", "due_at", "key"),  # in the order in which they are taken
     )
 
 

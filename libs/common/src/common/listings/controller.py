@@ -45,8 +45,12 @@ class Controller:
         try:
             listing = self.publish(self.kind.given.parse(body), by, self._once(body, by))
         except Repeated as repeated:
-            return self._created(repeated.answer, {"Idempotency-Replayed": "true"})
-        return self._created(self.shown(listing), {})
+            return self._created(self.seen(repeated.answer), {"Idempotency-Replayed": "true"})
+        return self._created(self.seen(self.shown(listing)), {})
+
+    def seen(self, shown: dict[str, Any]) -> dict[str, Any]:
+        """What of a listing the principal of this request is shown; for kinds that tell of what is another's."""
+        return shown
 
     def page(self, limit: int, cursor: str | None, filter: Mapping[str, str | bool | None]) -> Answer:
         """A page of the list; filters that are None do not filter."""
@@ -56,7 +60,7 @@ class Controller:
         headers = {}
         if len(page) > limit:
             headers["Link"] = next_link(request.path, request.query_string.decode(), encode_cursor((page[limit - 1].id,)))
-        return [self.shown(each) for each in page[:limit]], 200, headers
+        return [self.seen(self.shown(each)) for each in page[:limit]], 200, headers
 
     def summary(self) -> Answer:
         whole = self.whole()
@@ -66,7 +70,7 @@ class Controller:
         listing = self.one(_id(id), principal())
         if not_modified(request.headers.get("If-None-Match"), listing.version):
             return not_modified_answer(listing.version)
-        return self.shown(listing), 200, {"ETag": etag(listing.version)}
+        return self.seen(self.shown(listing)), 200, {"ETag": etag(listing.version)}
 
     def replace(self, id: str, body: dict[str, Any]) -> Answer:
         return self._revised(id, lambda current: self.kind.given.parse(current.unechoed(body)))
@@ -86,7 +90,7 @@ class Controller:
     def _revised(self, id: str, revision: Callable[[Aggregate], Given]) -> Answer:
         listing = self.revise(_id(id), revision, principal(), _expected())
         headers = {"ETag": etag(listing.version), **written(self.kind.plural, listing.id, listing.version)}
-        return self.shown(listing), 200, headers
+        return self.seen(self.shown(listing)), 200, headers
 
     def _once(self, body: dict[str, Any], by: Principal) -> Once | None:
         key = request.headers.get(IDEMPOTENCY_KEY)

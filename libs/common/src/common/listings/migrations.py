@@ -70,7 +70,7 @@ def create_images() -> None:
         sa.Column("size", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("settled_at", sa.BigInteger(), nullable=False, server_default="0"),
     )
-    op.create_index("images_due", "images", ["state", "due_at"])
+    op.create_index("images_due", "images", ["state", "due_at", "key"])
 
 
 def drop_listing_tables(name: str) -> None:

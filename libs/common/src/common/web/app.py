@@ -117,7 +117,7 @@ def create_app(
     add_pages(routes, health, MetricsPage(metrics, gauges))
     fixed: dict[str, ASGIApp] = {"/problems/{name}": problem_page, "/": front_page(name, specification)}
     fixed |= documents(specification, shown(specification.raw))
-    fixed |= {path: made(injector) for path, made in (pages or {}).items()}
+    fixed |= {path: guard.before(made(injector), secured=False) for path, made in (pages or {}).items()}
     for path, page in fixed.items():
         routes.add("GET", path, page)
     ui = SwaggerUI(specification)

@@ -44,8 +44,16 @@ KINDS: Mapping[str, Kind] = {
     ),
     "bad-request": Kind(400, "The request cannot be understood", "The request is malformed as a whole."),
     "unauthorized": Kind(401, "Who are you?", "The operation needs a valid token in the Authorization header."),
-    "forbidden": Kind(403, "Not allowed", "Your token does not carry the scope that this operation needs, or the listing belongs to somebody else."),
-    "not-found": Kind(404, "There is no such listing", "The id has never existed, what it named has been deleted, or it is hidden from you; search may not have heard of it yet."),
+    "forbidden": Kind(
+        403,
+        "Not allowed",
+        "Your token does not carry the scope that this operation needs, or the listing belongs to somebody else.",
+    ),
+    "not-found": Kind(
+        404,
+        "There is no such listing",
+        "The id has never existed, what it named has been deleted, or it is hidden from you; search may not have heard of it yet.",
+    ),
     "no-such-path": Kind(
         404,
         "There is nothing at this path",

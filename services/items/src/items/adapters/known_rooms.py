@@ -48,7 +48,7 @@ class SqlKnownRooms(KnownRooms):
             connection.execute(put, [_row(newest[id]) for id in sorted(newest)])
 
     def unsettled(self, limit: int) -> Sequence[Unsettled]:
-        wanted = select(known_rooms).where(_UNSETTLED).order_by(known_rooms.c.id).limit(limit)
+        wanted = select(known_rooms).where(_UNSETTLED).order_by(known_rooms.c.unsettled).limit(limit)
         with self._engine.connect() as connection:
             return [Unsettled(room=_known(row), mark=row.unsettled) for row in connection.execute(wanted)]
 

@@ -28,7 +28,7 @@ _MAY_PASS = (408, 425, 429, 500, 502, 503, 504)
 
 
 class _Refused(Unavailable):
-    """It answers, but not to this: asking again is of no use."""
+    """It answers, but not to this, or is asked too much: asking again at once is of no use."""
 
 
 class HttpRoomsService(RoomsService):
@@ -81,7 +81,7 @@ class HttpRoomsService(RoomsService):
     @contextmanager
     def _turn(self) -> Iterator[None]:
         if not self._turns.acquire(timeout=self._timeout):
-            raise Unavailable("the rooms service", "too many questions are under way", retry_after=2)
+            raise _Refused("the rooms service", "too many questions are under way", retry_after=2)
         try:
             yield
         finally:

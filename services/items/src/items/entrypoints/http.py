@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from common.listings.controller import Answer, Controller
 from common.listings.fields import PROVIDER, sanitised
+from common.security.current import principal
 from items.domain import CATEGORY
 
 SPEC = Path(__file__).parent / "openapi.yaml"
@@ -13,6 +15,12 @@ SPEC = Path(__file__).parent / "openapi.yaml"
 
 @dataclass(frozen=True)
 class ItemsController(Controller):
+    def seen(self, shown: dict[str, Any]) -> dict[str, Any]:
+        """Who puts something into a hidden room does not learn where that is."""
+        room = shown["room"]
+        hidden = room is not None and not room["is_visible"] and not principal().is_admin
+        return {**shown, "room": None} if hidden else shown
+
     def index(
         self,
         limit: int,

@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("unsettled", sa.Uuid()),
     )
     unsettled = sa.column("unsettled", sa.Uuid()).is_not(None)
-    op.create_index("known_rooms_unsettled", "known_rooms", ["id"], postgresql_where=unsettled, sqlite_where=unsettled)
+    op.create_index("known_rooms_unsettled", "known_rooms", ["unsettled"], postgresql_where=unsettled, sqlite_where=unsettled)
 
 
 def downgrade() -> None:
