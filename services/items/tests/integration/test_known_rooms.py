@@ -119,12 +119,29 @@ def test_a_room_stays_unsettled_until_its_last_change_is_settled(known, a_room: 
 
 
 def test_so_many_unsettled_ones_are_given_out(known, a_room: Make):
-    rooms = sorted((a_room() for _ in range(5)), key=lambda room: room.id)
+    rooms = [a_room() for _ in range(5)]
     known.learn(rooms)
-    assert [each.room for each in known.unsettled(3)] == rooms[:3]
-    for each in known.unsettled(3):
+    first = known.unsettled(3)
+    for each in first:
         known.settle(each)
-    assert [each.room for each in known.unsettled(3)] == rooms[3:]
+    rest = known.unsettled(3)
+    assert (len(first), len(rest)) == (3, 2)
+    assert {each.room.id for each in (*first, *rest)} == {room.id for room in rooms}
+
+
+def test_rooms_that_change_all_the_time_hold_up_no_other(known, a_room: Make):
+    busy = [a_room() for _ in range(3)]
+    known.learn(busy)
+    quiet = a_room()
+    known.learn([quiet])
+    for version in itertools.count(2):
+        given = known.unsettled(3)
+        if quiet in [each.room for each in given]:
+            break
+        assert version < 200, "three that change hold it up"
+        known.learn([a_room(of=room, version=version, name=f"Name {version}") for room in busy])
+        for each in given:
+            known.settle(each)
 
 
 def test_many_threads_that_tell_the_same_rooms_leave_the_same_rows(known, a_room: Make, threads):

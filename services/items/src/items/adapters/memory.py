@@ -29,8 +29,8 @@ class MemoryKnownRooms(KnownRooms):
 
     def unsettled(self, limit: int) -> Sequence[Unsettled]:
         with self._lock:
-            marked = [Unsettled(room=room, mark=mark) for _, (room, mark) in sorted(self._rooms.items()) if mark is not None]
-        return marked[:limit]
+            marked = [Unsettled(room=room, mark=mark) for room, mark in self._rooms.values() if mark is not None]
+        return sorted(marked, key=lambda each: each.mark)[:limit]
 
     def count(self) -> tuple[int, int, int]:
         with self._lock:
