@@ -195,8 +195,9 @@ def test_each_example_of_a_search_finds_samples(tmp_path: Path) -> None:
 def test_a_service_keeps_what_its_document_says(serve: Callable[[Path], Any], tmp_path: Path) -> None:
     with serve(tmp_path) as url:
         answers = examined(url)
-    # Not only refusals were seen.
-    assert {name for name, statuses in answers.items() if any(200 <= status < 300 for status in statuses)} == set(answers)
+    # Not only refusals were seen; of search, nobody guesses an id.
+    guessable = {name for name in answers if not name.endswith(("/{room_id}", "/{item_id}"))}
+    assert guessable <= {name for name, statuses in answers.items() if any(200 <= status < 300 for status in statuses)}
 
 
 @pytest.mark.slow

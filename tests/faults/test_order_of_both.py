@@ -27,8 +27,9 @@ from common.messaging.connect import connect
 from common.messaging.port import Broker, Burial, Delivery, Message, Subscription
 from common.messaging.topology import ITEMS, ROOMS, TOPOLOGY, Queue, Topology
 from common.testing.ledger import Ledger
+from common.testing.samples import a_room, an_item
 from common.testing.servers import Stack
-from common.testing.system import running
+from common.testing.system import System, running
 from common.testing.tenants import Tenants, tenancy
 from common.testing.waiting import eventually
 from common.testing.writers import Writers
@@ -123,6 +124,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Message]:
             Tenants(system, rooms, pause=0) as tenants,
         ):
             eventually(lambda: min(rooms.writes, things.writes, tenants.moved_in) >= WRITES, seconds=120)
+        hide_one_with_an_item(system)
         assert (tenants.surprises, tenancy(system)) == ([], [])
         system.end(signal.SIGTERM)  # a relay that is told to end publishes what waits
         messages = [each for each in broker.browse("witness", 10_000) if each.routing_key != "Heartbeat"]
@@ -130,6 +132,14 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Message]:
     types = {each.routing_key for each in messages}
     assert types == {f"{what}{happened}" for what in ("Room", "Item") for happened in ("Created", "Updated", "Deleted")}
     return messages
+
+
+def hide_one_with_an_item(system: System) -> None:
+    """What writers do by chance is done for certain."""
+    room = system.rooms.post("/v1.0/rooms", json=a_room()).json()
+    item = system.items.post("/v1.0/items", json=an_item(room_id=room["id"])).json()
+    system.rooms.patch(f"/v1.0/rooms/{room['id']}", json={"is_visible": False}).raise_for_status()
+    eventually(lambda: not system.items.get(f"/v1.0/items/{item['id']}").json()["room"]["is_visible"])
 
 
 @contextmanager

@@ -27,10 +27,19 @@ CODEC = Codec(CATALOGUE)
 EXAMPLES = schemas.DIRECTORY / "examples"
 
 
-def recorded(version: int = 2) -> dict[str, Any]:
+def recorded(version: int = 3) -> dict[str, Any]:
     """The recorded event's datum."""
     datum: dict[str, Any] = json.loads((EXAMPLES / f"RoomCreated.v{version}.json").read_text(encoding="utf-8"))
     return datum | {key: datetime.fromisoformat(datum[key]) for key in ("created_at", "updated_at")}
+
+
+def not_stored(datum: dict[str, Any]) -> dict[str, Any]:
+    """With images as they were before their copies had addresses."""
+    return datum | {"images": [image | {"stored_url": "", "thumbnail_url": ""} for image in datum["images"]]}
+
+
+def image(url: str | None) -> dict[str, Any]:
+    return {"url": url, "stored_url": "https://a.example/b.jpg", "thumbnail_url": "https://a.example/c.jpg"}
 
 
 def room(**changes: Any) -> dict[str, Any]:
@@ -82,21 +91,26 @@ events = st.one_of(st.tuples(st.just(name), data(CATALOGUE.newest(name).tree)) f
 
 
 def test_the_recorded_event_is_written_to_the_byte_and_read_again():
-    golden = (EXAMPLES / "RoomCreated.v2.bin").read_bytes()
+    golden = (EXAMPLES / "RoomCreated.v3.bin").read_bytes()
     assert CODEC.encode("RoomCreated", recorded()) == golden
     assert CODEC.decode(golden) == ("RoomCreated", recorded())
+
+
+def test_what_was_recorded_before_images_were_stored_is_read_as_not_stored():
+    written = (EXAMPLES / "RoomCreated.v2.bin").read_bytes()
+    assert CODEC.decode(written) == ("RoomCreated", not_stored(recorded(version=2)))
 
 
 @pytest.mark.parametrize("type", ["RoomCreated", "RoomUpdated"])
 def test_what_was_recorded_before_rooms_were_furnished_is_read_as_not_known(type):
     written = (EXAMPLES / f"{type}.v1.bin").read_bytes()
-    assert CODEC.decode(written) == (type, recorded(version=1) | {"furnished": None})
+    assert CODEC.decode(written) == (type, not_stored(recorded(version=1)) | {"furnished": None})
     assert CODEC.dataschema(written) == f"urn:atrium:schema:rooms/{type}.v1"
 
 
 def test_a_body_is_a_marker_then_a_little_endian_fingerprint_then_what_any_avro_reader_reads():
     body = CODEC.encode("RoomCreated", recorded())
-    schema = json.loads((schemas.DIRECTORY / "rooms" / "RoomCreated.v2.avsc").read_text(encoding="utf-8"))
+    schema = json.loads((schemas.DIRECTORY / "rooms" / "RoomCreated.v3.avsc").read_text(encoding="utf-8"))
     canonical = fastavro.schema.to_parsing_canonical_form(schema)
     assert body[:2] == b"\xc3\x01"
     assert int.from_bytes(body[2:HEADER], "little") == crc_64_avro(canonical.encode())
@@ -231,8 +245,8 @@ def test_every_type_and_field_is_documented():
         ({"area": {"id": None, "name": "n", "city": "c", "country": "x", "coordinates": {"lat": 0.0}}}, "area.coordinates.lon"),
         ({"images": "https://a.example"}, "images"),
         ({"images": {"url": "https://a.example"}}, "images"),
-        ({"images": [{"url": "https://a.example"}, {"url": None}]}, "images[1].url"),
-        ({"images": [{"url": "https://a.example"}, None]}, "images[1]"),
+        ({"images": [image("https://a.example"), image(None)]}, "images[1].url"),
+        ({"images": [image("https://a.example"), None]}, "images[1]"),
         ({"deleted": False}, "deleted"),
         ({"-type": "RoomCreated"}, "-type"),
     ],
@@ -254,7 +268,7 @@ def test_a_missing_field_is_refused_even_if_it_has_a_default(field):
 def test_the_largest_listing_fits():
     """Every maximum of the rooms API at once, in characters of four bytes."""
     url = "https://a.example/" + "𝄞" * 2030
-    event = room(name="𝄞" * 200, description="𝄞" * 20_000, provider="𝄞" * 100, url=url, images=[{"url": url}] * 50)
+    event = room(name="𝄞" * 200, description="𝄞" * 20_000, provider="𝄞" * 100, url=url, images=[image(url)] * 50)
     assert CODEC.decode(CODEC.encode("RoomCreated", event)) == ("RoomCreated", event)
 
 

@@ -60,7 +60,7 @@ class System:
         for name, client in {"rooms": self.rooms, "items": self.items, "search": self.search}.items():
             if name not in services:
                 continue
-            eventually(lambda client=client: _ready(client), seconds=60)  # type: ignore[misc]
+            eventually(lambda client=client: _ready(client), seconds=120)  # type: ignore[misc]
 
     def launch(self, command: Command, **settings: str) -> None:
         """Starts one process, with settings of its own, and waits for nothing. A third word tells a second one of its kind apart."""
