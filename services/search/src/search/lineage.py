@@ -31,7 +31,7 @@ class Traces:
     id: str
     written: Written | None
     document: Document | None
-    kind: str = "listing"
+    kind: str = "room"
     dead: Sequence[DeadLetter] = ()
     waiting: int | None = None
     lines: Sequence[Line] = ()
