@@ -15,6 +15,7 @@ from common.db.doorbell import doorbell
 from common.db.engine import transaction
 from common.errors import Unavailable
 from common.failpoints import arm
+from common.images import table
 from common.images.addresses import Allowed
 from common.images.fetch import Fetcher, Limits
 from common.images.hosts import Hosts
@@ -112,6 +113,21 @@ def test_what_is_wanted_twice_is_fetched_once(engine: Engine, images: Images, st
         want(engine, images, url, origin.url("/good-2.jpg"))
         settled(images, origin.url("/good-2.jpg"))
     assert origin.asked["/good.jpg"] == 1
+
+
+def test_what_is_wanted_again_stays_as_it_is_and_only_what_is_new_is_written(
+    engine: Engine, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "TOGETHER", 3)
+    urls = [f"http://example.org/{number}.jpg" for number in range(10)]
+    assert images.want([*urls[:4], *urls[:4]]) == 4
+    taken = images.take()
+    assert taken is not None and images.failed(taken, "broken", "It is broken.")
+    assert images.want(urls) == 6
+    assert images.count() == {PENDING: 9, STORED: 0, FAILED: 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "transaction", None)  # nothing is written
+        assert images.want(urls) == images.want([]) == 0
 
 
 @pytest.mark.parametrize(
