@@ -17,6 +17,7 @@ from common.errors import Unavailable
 from common.failpoints import arm
 from common.images import table
 from common.images.addresses import Allowed
+from common.images.darkroom import Darkroom
 from common.images.fetch import Fetcher, Limits
 from common.images.hosts import Hosts
 from common.images.names import image_key, picture_name, thumbnail_name
@@ -55,6 +56,7 @@ BAD = {
     "/stream.jpg": "too-large",
     "/said-to-be-large.jpg": "too-large",
     "/bomb.png": "too-many-pixels",
+    "/scans.jpg": "too-many-scans",
     "/gzip.jpg": "encoded",
     "/html.jpg": "not-an-image",
     "/truncated.jpg": "not-an-image",
@@ -236,6 +238,21 @@ def test_an_image_of_which_its_takers_die_is_given_up(engine: Engine, images: Im
         connection.execute(images._table.update().values(taken=TAKEN))
     with in_background(worker(engine, images, store, origin).run):
         assert settled(images, url) == [(FAILED, "given-up")]
+
+
+def test_one_that_breaks_the_decoder_is_tried_again_and_holds_up_no_other(
+    engine: Engine, images: Images, store: Store, origin: ImageServer
+) -> None:
+    """It may have been the machine that ended the process which decodes."""
+    working = worker(engine, images, store, origin, darkroom=Darkroom(longest=0.0), threads=1)
+    url = origin.url("/good.jpg")
+    want(engine, images, url)
+    with in_background(working.run):
+        assert settled(images, url) == [(FAILED, "too-costly")]
+        assert origin.asked["/good.jpg"] == 3
+        working.darkroom = Darkroom()
+        want(engine, images, origin.url("/good-2.jpg"))
+        assert settled(images, origin.url("/good-2.jpg")) == [(STORED, "")]
 
 
 @pytest.mark.parametrize("name", ["images.taken", "images.fetched", "images.kept", "images.settled"])

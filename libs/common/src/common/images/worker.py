@@ -15,10 +15,10 @@ from common.db.doorbell import Doorbell
 from common.errors import Unavailable
 from common.failpoints import failpoint
 from common.images.connection import Stopped
+from common.images.darkroom import Darkroom
 from common.images.fetch import Fetcher
 from common.images.hosts import Hosts
 from common.images.names import picture_name, thumbnail_name
-from common.images.picture import develop
 from common.images.reasons import NotAvailable
 from common.images.store import Store
 from common.images.table import Images, Taken
@@ -46,6 +46,7 @@ class ImageWorker:
     doorbell: Doorbell  # its own: one thread may wait at one
     fetcher: Fetcher = field(default_factory=Fetcher)
     threads: int = 8
+    darkroom: Darkroom = field(default_factory=Darkroom)
     hosts: Hosts = field(default_factory=Hosts)
     delays: tuple[float, ...] = DELAYS
     look: float = LOOK
@@ -66,6 +67,7 @@ class ImageWorker:
             deadline = time.monotonic() + END
             for thread in threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
+            self.darkroom.close()
             if stop.is_set():  # else this is started anew, with the same doorbell
                 self.doorbell.close()
 
@@ -132,7 +134,7 @@ class ImageWorker:
                 raise NotAvailable("given-up")
             data = self.fetcher(taken.url, stop)
             failpoint("images.fetched")
-            made = develop(data)
+            made = self.darkroom(data)
         except NotAvailable as error:
             if error.reason in ("too-slow", "unreachable"):
                 self.hosts.silent(taken.host)
