@@ -184,22 +184,22 @@ def test_two_workers_share_the_work(engine: Engine, images: Images, store: Store
 
 
 class Flaky(Store):
-    """A store that is away until it is told to be back."""
+    """A store that answers, but takes nothing until it is told to: full, say."""
 
     def __init__(self, store: Store) -> None:
         self.store, self.back, self.refused = store, threading.Event(), 0
 
     def put(self, name: str, data: bytes) -> None:
-        self.ping()
+        if not self.back.is_set():
+            self.refused += 1
+            raise Unavailable("the image store")
         self.store.put(name, data)
 
     def get(self, name: str) -> bytes | None:
         return self.store.get(name)
 
     def ping(self) -> None:
-        if not self.back.is_set():
-            self.refused += 1
-            raise Unavailable("the image store")
+        self.store.ping()
 
 
 def test_while_the_store_is_away_no_image_fails_and_nobody_is_asked_again_and_again(
@@ -210,6 +210,7 @@ def test_while_the_store_is_away_no_image_fails_and_nobody_is_asked_again_and_ag
     with in_background(worker(engine, images, flaky, origin, threads=1).run):
         eventually(lambda: flaky.refused > 5)
         assert origin.asked["/good.jpg"] == 1
+        assert images.due(), "it was given back"
         assert images.count() == {PENDING: 1, STORED: 0, FAILED: 0}
         flaky.back.set()
         assert settled(images, url) == [(STORED, "")]

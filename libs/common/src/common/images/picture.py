@@ -8,8 +8,8 @@ from PIL import Image, features
 from common.images.reasons import NotAvailable
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", *(("AVIF",) if features.check("avif") else ()))
-#: Pixels of what is decoded: of a JPEG, which a camera of 50 megapixels makes; of others, which take more memory for each. Half a gigabyte
-#: at worst, as measured (a WebP with alpha; a progressive JPEG). And of the longer side of what is kept.
+#: Pixels of what is decoded: of a JPEG, which a camera of 50 megapixels makes; of others, which take more memory for each. 0.6 GB at
+#: worst, as measured (a WebP with alpha; a progressive JPEG in CMYK). And of the longer side of what is kept.
 PIXELS, PIXELS_OF_OTHERS, PICTURE, THUMBNAIL = 8192 * 6144, 25_000_000, 2048, 320
 QUALITY = 85
 #: Passes in which a JPEG is drawn; encoders make about ten.
