@@ -120,10 +120,15 @@ def direct(rabbitmq_url: str) -> Iterator[Broker]:
 
 @contextlib.contextmanager
 def plain_channel(url: str) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
-    """What an operator, or another program, may do to the broker."""
+    """What an operator, or another program, may do to the broker.
+
+    What it publishes is confirmed: a quorum queue that was only just declared may lose what a channel left behind unconfirmed.
+    """
     connection = pika.BlockingConnection(pika.URLParameters(url))
     try:
-        yield connection.channel()
+        channel = connection.channel()
+        channel.confirm_delivery()
+        yield channel
     finally:
         connection.close()
 
