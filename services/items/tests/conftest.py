@@ -50,6 +50,9 @@ class ToldRooms(RoomsService):
             raise Unavailable("the rooms service", "the test has it so", retry_after=2)
         return {id: self.rooms[id] for id in ids if id in self.rooms}
 
+    def trouble(self) -> str:
+        return ""
+
 
 @dataclass(frozen=True)
 class House:

@@ -80,8 +80,8 @@ class Survey:
             self._answers[part.name] = f"{type(error).__name__}: {error}"
 
 
-def status_command(service: str, opened: Callable[[], AbstractContextManager[Sequence[Part]]]) -> Command:
-    """`status [--json] [--watch SECONDS]`; `opened` gives the parts for as long as they are asked."""
+def status_command(service: str, help: str, opened: Callable[[], AbstractContextManager[Sequence[Part]]]) -> Command:
+    """`status [--json] [--watch SECONDS]`; `help` says what it shows, `opened` gives the parts for as long as they are asked."""
 
     def run(arguments: argparse.Namespace) -> int:
         configure_logging(service, "CRITICAL")  # what adapters would log stands in the answer
@@ -91,7 +91,7 @@ def status_command(service: str, opened: Callable[[], AbstractContextManager[Seq
                 return _print(survey, arguments.watch)
             return show(lambda: [survey()], arguments.watch)
 
-    return Command("show what waits, what died, and how far the index is behind", run, _arguments)
+    return Command(help, run, _arguments)
 
 
 def show(ask: Callable[[], Sequence[Mapping[str, Any]]], every: float | None) -> int:
@@ -146,7 +146,7 @@ def _print(survey: Survey, every: float | None) -> int:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document per line")
-    parser.add_argument("--watch", type=_seconds, metavar="SECONDS", help="again and again, until interrupted")
+    parser.add_argument("--watch", type=_seconds, metavar="SECONDS", help="renewed every so many seconds, until interrupted")
 
 
 def _seconds(text: str) -> float:

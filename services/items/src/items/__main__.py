@@ -5,7 +5,7 @@ import sys
 from common.listings.commands import command_line
 from items.bootstrap import SERVICE
 
-main = command_line(SERVICE, "Things that belong to a room, or stand alone.")
+main = command_line(SERVICE, "The items service: things that belong to a room, or stand alone.")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,6 @@
 """The composition root of items: the only place that picks adapters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +21,7 @@ from common.security.client import service_auth
 from common.security.principal import ADMIN
 from common.status import Part, Value
 from common.web.app import Module
+from common.web.health import Check, Report
 from items.adapters.known_rooms import SqlKnownRooms
 from items.adapters.rooms_api import HttpRoomsService
 from items.adapters.sql import SqlItems
@@ -73,6 +74,11 @@ def parts(injector: Injector) -> Sequence[Part]:
     return [Part("known rooms", ("living", "tombstones", "unsettled"), known)]
 
 
+def checks(injector: Callable[[], Injector]) -> Sequence[Check]:
+    """What its health shows beside the shared parts: how the last question about rooms went. None is asked for it."""
+    return [Check("rooms", lambda: Report(problem=injector().get(RoomsService).trouble()), required=False)]
+
+
 SERVICE = Service(
     kind=ITEM,
     config=Config,
@@ -83,6 +89,8 @@ SERVICE = Service(
     configure=configure,
     listings=SqlItems,
     workers={"consumer": following},
+    help={"consumer": "learn of rooms by their events, and have items follow them"},
     queue=ITEMS_ROOMS,
     parts=parts,
+    checks=checks,
 )

@@ -19,4 +19,4 @@ class Config(ListingsConfig):
         "ROOMS_URL", schemes=("http", "https"), default=lambda so_far: f"http://127.0.0.1:{so_far['rooms_port']}"
     )
     rooms_timeout: float = setting("ITEMS_ROOMS_TIMEOUT", default=2.0, minimum=0.1, maximum=30)  # seconds, of one question
-    rooms_calls: int = setting("ITEMS_ROOMS_CALLS", default=8, minimum=1, maximum=100)  # questions at a time
+    rooms_calls: int = setting("ITEMS_ROOMS_CALLS", default=4, minimum=1, maximum=100)  # at a time; the API has 16 threads

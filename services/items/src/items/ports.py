@@ -22,8 +22,9 @@ class KnownRooms(ABC):
         """Durable on return. A room that says something else of its place than before is unsettled from now on."""
 
     @abstractmethod
-    def unsettled(self, limit: int) -> Sequence[Unsettled]:
-        """Up to so many rooms whose items may not tell yet where they are, in no order: none waits behind one that changes all the time."""
+    def unsettled(self, limit: int, without: Collection[str] = ()) -> Sequence[Unsettled]:
+        """Up to so many rooms, but for those `without`, whose items may not tell yet where they are, in no order: none waits
+        behind one that changes all the time."""
 
     @abstractmethod
     def count(self) -> tuple[int, int, int]:
@@ -40,6 +41,10 @@ class RoomsService(ABC):
     @abstractmethod
     def ask(self, ids: Collection[str]) -> Mapping[str, KnownRoom]:
         """Those of these rooms that exist, or did. Raises Unavailable where it does not say."""
+
+    @abstractmethod
+    def trouble(self) -> str:
+        """Why the last question got no answer; empty where it got one, or nothing was asked yet. Asks nothing."""
 
 
 class Items(Listings):

@@ -1,17 +1,25 @@
 """What is done with items beside what is done with all listings: they know where their rooms are, and follow them."""
 
+import logging
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from common.errors import NotFound, Stale, Unprocessable
+from common.backoff import Backoff
+from common.errors import NotFound, Stale, Unavailable, Unprocessable
 from common.failpoints import failpoint
 from common.listings.domain import Given
 from common.listings.ports import Clock, Locator
 from items.domain import Item, KnownRoom, Listing, Place
 from items.ports import Items, KnownRooms, RoomsService
 
+log = logging.getLogger(__name__)
+
 #: Items that are written together when their room has changed, and rooms that are looked for at a time.
 TOGETHER, ROOMS = 500, 20
+#: Rooms that failed unexpectedly: how many are left alone for a while.
+RESTING = 1000
 
 
 @dataclass(frozen=True)
@@ -41,22 +49,51 @@ class LocateItems(Locator):
         return place or Unprocessable.field("room_id", "there is no such room, or it has been deleted")
 
 
+@dataclass
+class Resting:
+    """A room whose items failed unexpectedly: when they are tried again."""
+
+    until: datetime
+    backoff: Backoff = field(default_factory=lambda: Backoff(shortest=0.5, longest=60.0))
+
+
 @dataclass(frozen=True)
 class FollowRooms:
-    """Brings items to where their rooms are by now; the items of a room that was deleted go with it."""
+    """Brings items to where their rooms are by now; the items of a room that was deleted go with it. For one thread."""
 
     items: Items
     known: KnownRooms
     clock: Clock
+    _resting: OrderedDict[str, Resting] = field(default_factory=OrderedDict, init=False)
 
     def __call__(self) -> int:
-        """Answers how many rooms were looked at; those that could not be settled come again. Raises Unavailable."""
-        rooms = self.known.unsettled(ROOMS)
+        """Answers how many rooms were looked at; those that could not be settled come again. Raises Unavailable.
+
+        A room that fails in a way that nobody foresaw is logged, holds up no other, and comes again later and later.
+        """
+        now = self.clock.now()
+        rooms = self.known.unsettled(ROOMS, [id for id, each in self._resting.items() if each.until > now])
         for each in rooms:
-            if self._followed(each.room):
-                self.known.settle(each)
-                failpoint("items.settled")
+            try:
+                if self._followed(each.room):
+                    self.known.settle(each)
+                    failpoint("items.settled")
+            except Unavailable:
+                raise
+            except Exception:
+                log.exception("items cannot follow their room", extra={"room_id": each.room.id})
+                self._rest(each.room.id)
+            else:
+                self._resting.pop(each.room.id, None)
         return len(rooms)
+
+    def _rest(self, id: str) -> None:
+        now = self.clock.now()
+        resting = self._resting.setdefault(id, Resting(now))
+        resting.until = now + timedelta(seconds=resting.backoff.pause())
+        self._resting.move_to_end(id)
+        if len(self._resting) > RESTING:
+            self._resting.popitem(last=False)
 
     def _followed(self, room: KnownRoom) -> bool:
         after, all_written = None, True

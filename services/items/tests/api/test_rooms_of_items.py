@@ -4,10 +4,14 @@ import json
 import socket
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from uuid_utils import uuid7
+
+from common.testing.waiting import eventually
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
@@ -219,6 +223,48 @@ def test_a_rooms_service_that_is_away_or_no_rooms_service_is_a_503(sqlite_url, s
     itself = serve_items(sqlite_url, ROOMS_URL=str(away.client.base_url))
     unavailable(itself.client.post("/v1.0/items", json={"name": "Piano", "room_id": str(uuid7())}))
     assert itself.client.get("/readyz").status_code == 200, "items that stand alone need no rooms"
+
+
+def test_a_rooms_service_that_hangs_holds_up_nobody_but_a_few_who_ask_for_it(sqlite_url, serve_items, a_room):
+    hanging = socket.create_server(("127.0.0.1", 0), backlog=100)  # it is connected to, and never answers
+    api = serve_items(sqlite_url, ROOMS_URL=f"http://127.0.0.1:{hanging.getsockname()[1]}", ITEMS_ROOMS_TIMEOUT="30")
+    known = a_room()
+    api.house.known.learn([known])
+
+    def publish(_: int) -> Any:
+        return api.client.post("/v1.0/items", json={"name": "Piano", "room_id": str(uuid7())})
+
+    with ThreadPoolExecutor(40) as pool:
+        try:
+            asking = [pool.submit(publish, number) for number in range(40)]
+            eventually(lambda: sum(each.done() for each in asking) >= 36)
+            item = api.create(room_id=known.id)
+            assert api.client.patch(f"/v1.0/items/{item['id']}", json={"price": 1}).status_code == 200
+            assert api.client.get("/v1.0/items").json()[0]["id"] == item["id"]
+            assert imported(api, [{"name": "a"}, {"name": "b", "room_id": known.id}])
+            assert sum(not each.done() for each in asking) == 4, "they still wait for it"
+        finally:
+            hanging.close()
+        for each in asking:
+            unavailable(each.result())
+    checks = api.client.get("/health-check").json()["checks"]
+    assert checks["rooms"]["status"] == "degraded" and "the rooms service" in checks["rooms"]["detail"]
+    assert api.client.get("/readyz").status_code == 200
+
+
+def test_an_import_does_not_ask_a_hanging_rooms_service_for_every_line(sqlite_url, serve_items):
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as hanging:
+        hanging.settimeout(0.5)
+        api = serve_items(sqlite_url, ROOMS_URL=f"http://127.0.0.1:{hanging.getsockname()[1]}", ITEMS_ROOMS_TIMEOUT="0.1")
+        lines = "\n".join(json.dumps({"name": "a", "room_id": str(uuid7())}) for _ in range(500))
+        for _ in range(5):
+            unavailable(api.client.post("/v1.0/items/import", content=lines, headers=NDJSON))
+        asked = 0
+        with suppress(TimeoutError):
+            while True:
+                hanging.accept()[0].close()
+                asked += 1
+        assert asked <= 4, "three tries, and perhaps one later whether it is back"
 
 
 def test_what_is_sent_twice_with_one_key_is_created_once_in_its_room(items_api, there):

@@ -29,6 +29,7 @@ from common.testing.waiting import eventually, in_background
 from items.adapters.known_rooms import SqlKnownRooms
 from items.adapters.sql import SqlItems
 from items.domain import Item, KnownRoom
+from items.use_cases import ROOMS
 
 Make = Callable[..., KnownRoom]
 
@@ -70,6 +71,35 @@ def test_items_tell_anew_where_they_are_when_their_room_changes(house, a_room: M
     last = house.told()[4:]
     assert sorted((type, told["id"]) for type, told in last) == sorted(("ItemUpdated", each.id) for each in here)
     assert all(told["room"] == moved.place.document() for _, told in last)
+    assert house.faults() == []
+
+
+def test_rooms_that_fail_unexpectedly_hold_up_no_others_and_come_again(house, a_room: Make, monkeypatch, caplog):
+    rooms = [known(house, a_room()) for _ in range(2 * ROOMS + 5)]
+    for room in rooms:
+        house.publish(room_id=room.id)
+    broken, of_room = {room.id for room in rooms[: ROOMS + 2]}, SqlItems.of_room  # more than are looked for at a time
+
+    def failing(items: SqlItems, id: str, after: str | None, limit: int) -> Any:
+        if id in broken:
+            raise KeyError("nobody foresaw this")
+        return of_room(items, id, after, limit)
+
+    monkeypatch.setattr(SqlItems, "of_room", failing)
+    moved = [a_room(of=room, name="Cellar") for room in rooms]
+    house.known.learn(moved)
+    for _ in range(20):
+        house.follow()
+    assert {each.room.id for each in house.known.unsettled(1000)} == broken
+    assert {record.room_id for record in caplog.records if "cannot follow" in record.message} == broken
+    broken.clear()
+
+    def settled() -> bool:
+        house.follow()
+        return not house.known.unsettled(1)
+
+    eventually(settled)
+    assert places(house) == {("Cellar", "Berlin", True): len(rooms)}
     assert house.faults() == []
 
 

@@ -23,7 +23,7 @@ from common.db.doorbell import Doorbell
 from common.errors import Unavailable, WrongSetting
 from common.events.catalogue import Catalogue
 from common.events.container import Container
-from common.security.client import FileToken
+from common.security.client import ClientCredentials, FileToken
 from common.testing.tokens import TestIssuer, bearer
 from common.testing.waiting import eventually
 from common.web.serve import running
@@ -330,7 +330,7 @@ def test_no_more_questions_than_allowed_are_under_way_and_the_others_wait_their_
         answering(200, export())(handler)
 
     made = stand(answer)
-    service = asking(made.url, calls=2, timeout=30)
+    service = asking(made.url, calls=2, timeout=30, patience=30)
 
     def ask(number: int) -> object:
         if number == 0:
@@ -341,6 +341,92 @@ def test_no_more_questions_than_allowed_are_under_way_and_the_others_wait_their_
     assert threads(ask, range(8)) == [{}] * 8
     assert made.most == 2
     assert len(made.asked) == 8
+
+
+def test_one_that_was_silent_is_left_alone_and_then_asked_by_one(stand):
+    release, now = threading.Event(), [1000.0]
+    made = stand(lambda handler: release.wait(30))
+    service = asking(made.url, timeout=0.2, clock=lambda: now[0])
+    with pytest.raises(Unavailable, match="takes too long"):
+        service.ask([ID])
+    assert len(made.asked) == 3
+    for _ in range(20):
+        with pytest.raises(Unavailable, match="did not answer in time") as refused:
+            service.ask([ID])
+    assert 1 <= refused.value.retry_after <= rooms_api.REST
+    assert len(made.asked) == 3 and "takes too long" in service.trouble()
+    now[0] += rooms_api.REST + 1
+    with pytest.raises(Unavailable, match="takes too long"):
+        service.ask([ID])
+    assert len(made.asked) == 4  # one try
+    release.set()
+    made.answer = answering(200, export(tombstone()))
+    now[0] += rooms_api.REST + 1
+    assert service.ask([ID]).keys() == {ID}
+    assert service.ask([ID]).keys() == {ID}
+    assert service.trouble() == ""
+
+
+def test_one_that_refuses_is_not_silent(stand):
+    made = stand(answering(503))
+    service = asking(made.url)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="503"):
+            service.ask([ID])
+    assert len(made.asked) == 6
+
+
+def test_heads_that_never_end_are_not_listened_to(stand):
+    gone = threading.Event()
+
+    def dripping(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        while not gone.wait(0.02):
+            handler.wfile.write(b"x")
+
+    with pytest.raises(Unavailable, match="takes too long"):
+        asking(stand(dripping).url, timeout=0.3).ask([ID])
+    gone.set()
+
+
+def test_an_issuer_that_drips_counts_into_the_time_of_a_question(stand):
+    gone = threading.Event()
+    silent = threading.Event()
+
+    class Issuer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            while not gone.wait(0.02):
+                try:
+                    self.wfile.write(b"x")
+                except OSError:
+                    silent.set()
+                    return
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Issuer) as issuer:
+        threading.Thread(target=issuer.serve_forever, args=(0.02,)).start()
+        try:
+            url = f"http://127.0.0.1:{issuer.server_address[1]}/token"
+            auth = ClientCredentials(url, "items", lambda: "secret", "admin")
+            made = stand(answering(200, export()))
+            service = asking(made.url, timeout=0.3, auth=auth)
+            with pytest.raises(Unavailable, match="the issuer of tokens"):
+                service.ask([ID])
+            with pytest.raises(Unavailable, match="did not answer in time"):
+                service.ask([ID])
+            assert made.asked == [] and silent.wait(20)
+        finally:
+            gone.set()
+            issuer.shutdown()
+
+
+def test_a_protected_one_says_which_settings_are_missing(stand):
+    service = asking(stand(answering(401)).url)
+    with pytest.raises(Unavailable, match=r"set OAUTH_CLIENT_ID, .* or OAUTH_TOKEN_FILE"):
+        service.ask([ID])
+    assert "OAUTH_CLIENT_ID" in service.trouble()
 
 
 def test_who_waits_too_long_for_a_turn_is_told_so(stand):

@@ -43,14 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         "all": Command(
             "serve the API and bring events into the indices, in one process", lambda _: _run(api=True, consumer=True)
         ),
-        "status": status_command("search", lambda: bootstrap.status(load(Config, os.environ))),
+        "status": status_command(
+            "search",
+            "show what waits, what died, and how far the indices are behind",
+            lambda: bootstrap.status(load(Config, os.environ)),
+        ),
         "migrate": Command("make the indices exist, with the fields of this release", lambda _: _migrate()),
         "dead": dead_commands((SEARCH_ROOMS, SEARCH_ITEMS), _broker),
-        "audit": Command("compare the indices with what is kept", _audit, audit_arguments),
+        "audit": Command("compare the indices with what the rooms and items services keep", _audit, audit_arguments),
         "rebuild": Command("build an index anew beside the live one, and swap them", _rebuild, rebuild_arguments),
         "lineage": Command("show how a listing went from its request into the index", _lineage, lineage.arguments),
     }
-    return run_command("search", "Find listings.", commands, argv)
+    return run_command("search", "The search service: finds rooms and items.", commands, argv)
 
 
 def _api(fd: int | None) -> int | None:

@@ -8,6 +8,7 @@ import httpx
 from common.errors import Unavailable, WrongSetting
 from common.events.codec import Undecodable
 from common.events.container import Container
+from common.security.client import NO_CREDENTIALS
 
 #: Ids of one request: its head has to fit.
 _IDS = 100
@@ -45,7 +46,7 @@ class ListingsClient:
         except httpx.HTTPError as error:
             raise self._unavailable(str(error) or type(error).__name__) from error
         if answer.status_code != httpx.codes.OK:
-            raise self._unavailable(f"it answered {answer.status_code}")
+            raise self._unavailable(f"it answered {answer.status_code}{self._hint(answer)}")
         try:
             return int(answer.json()["versions"])
         except (ValueError, KeyError, TypeError):
@@ -57,12 +58,15 @@ class ListingsClient:
             with httpx.stream("GET", address, params=asked, auth=self._auth, timeout=_TIMEOUT) as answer:
                 if answer.status_code != httpx.codes.OK:
                     answer.read()
-                    raise self._unavailable(f"it answered {answer.status_code} {answer.text[:200]}")
+                    raise self._unavailable(f"it answered {answer.status_code} {answer.text[:200]}{self._hint(answer)}")
                 yield from self._container.read(answer.iter_raw())
         except httpx.HTTPError as error:
             raise self._unavailable(str(error) or type(error).__name__) from error
         except Undecodable as error:
             raise self._unavailable(f"its export cannot be read: {error.reason}") from error
+
+    def _hint(self, answer: httpx.Response) -> str:
+        return f" ({NO_CREDENTIALS})" if answer.status_code == httpx.codes.UNAUTHORIZED and self._auth is None else ""
 
     def _unavailable(self, reason: str) -> Unavailable:
         return Unavailable(f"the {self._kind} API at {self._url}", reason)

@@ -52,17 +52,19 @@ def listing_commands(service: Service) -> dict[str, Command | Group]:
     return {
         "api": Command("serve the REST API", lambda arguments: line.api(arguments.fd), passed_on),
         "relay": Command("publish the outbox", line.worker("relay")),
-        "images": Command("fetch the images that listings name", line.worker("images")),
-        **{each: Command(f"run the {each}", line.worker(each)) for each in service.workers},
+        "images": Command(f"fetch the images that {name} name", line.worker("images")),
+        **{each: Command(service.help.get(each, f"run the {each}"), line.worker(each)) for each in service.workers},
         "all": Command(
             "serve the API and publish the outbox, with all other workers, in one process",
             lambda _: line.run(api=True, workers=list(service.all_workers)),
         ),
         "migrate": Command("bring the database to the newest schema", lambda _: line.migrate()),
-        "status": status_command(name, lambda: service.status(line.config())),
+        "status": status_command(
+            name, f"show how many {name} there are, what waits, and what died", lambda: service.status(line.config())
+        ),
         "events": Group(f"what happens to {name}, as it happens", {"tail": tail_command(name, line.broker)}),
         "import": Command(
-            "send a file of listings (NDJSON) to the API, or restore an export", line.import_, _import_arguments(service)
+            f"send a file of {name} (NDJSON) to the API, or restore an export", line.import_, _import_arguments(service)
         ),
         "export": Command("fetch all that is kept from the API, as an Avro file", line.export, _export_arguments(service)),
         **dead,
@@ -172,7 +174,7 @@ def _import_arguments(service: Service) -> Callable[[argparse.ArgumentParser], N
             type=float,
             default=PATIENCE,
             metavar="SECONDS",
-            help="how long an API that is away is tried again; %(default)s",
+            help="how long an API that is away is tried again; by default %(default)g",
         )
 
     return add

@@ -90,8 +90,10 @@ class Service:
     listings: type[SqlListings] = SqlListings
     warm_up: Callable[[], None] = _nothing  # what the first request would otherwise wait for
     workers: Mapping[str, Made] = field(default_factory=dict)  # by their command
+    help: Mapping[str, str] = field(default_factory=dict)  # what these commands do, likewise
     queue: Queue | None = None  # what it listens to, if it does
     parts: Callable[[Injector], Sequence[Part]] = lambda _: ()  # of its status, beside the shared ones
+    checks: Callable[[Callable[[], Injector]], Sequence[Check]] = lambda _: ()  # of its health, likewise
 
     @property
     def name(self) -> str:
@@ -156,6 +158,7 @@ class Service:
             Check("broker", lambda: injector().get(Broker).ping(), required=False),
             Check("outbox", waiting, required=False),
             Check("images", lambda: injector().get(Store).ping(), required=False),
+            *self.checks(injector),
         ]
 
     def running(self, injector: Injector, *commands: str) -> dict[str, Worker]:

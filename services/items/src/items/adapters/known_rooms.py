@@ -47,8 +47,10 @@ class SqlKnownRooms(KnownRooms):
         with transaction(self._engine) as connection:
             connection.execute(put, [_row(newest[id]) for id in sorted(newest)])
 
-    def unsettled(self, limit: int) -> Sequence[Unsettled]:
-        wanted = select(known_rooms).where(_UNSETTLED).order_by(known_rooms.c.unsettled).limit(limit)
+    def unsettled(self, limit: int, without: Collection[str] = ()) -> Sequence[Unsettled]:
+        wanted = (
+            select(known_rooms).where(_UNSETTLED, known_rooms.c.id.not_in(without)).order_by(known_rooms.c.unsettled).limit(limit)
+        )
         with self._engine.connect() as connection:
             return [Unsettled(room=_known(row), mark=row.unsettled) for row in connection.execute(wanted)]
 

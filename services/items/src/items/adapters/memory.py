@@ -27,10 +27,10 @@ class MemoryKnownRooms(KnownRooms):
                     same = known is not None and _says_the_same(known, room)
                     self._rooms[room.id] = room, mark if same and mark is None else str(uuid4())
 
-    def unsettled(self, limit: int) -> Sequence[Unsettled]:
+    def unsettled(self, limit: int, without: Collection[str] = ()) -> Sequence[Unsettled]:
         with self._lock:
             marked = [Unsettled(room=room, mark=mark) for room, mark in self._rooms.values() if mark is not None]
-        return sorted(marked, key=lambda each: each.mark)[:limit]
+        return sorted((each for each in marked if each.room.id not in without), key=lambda each: each.mark)[:limit]
 
     def count(self) -> tuple[int, int, int]:
         with self._lock:

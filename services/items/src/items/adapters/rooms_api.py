@@ -6,14 +6,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from math import ceil
 from ssl import SSLContext
 
 import httpx
 
 from common.backoff import Backoff
+from common.deadline import Deadline
 from common.errors import Unavailable, WrongSetting
 from common.events.codec import Undecodable
 from common.events.container import Container
+from common.security.client import NO_CREDENTIALS
 from items.domain import KnownRoom, Place
 from items.ports import RoomsService
 
@@ -21,6 +24,8 @@ from items.ports import RoomsService
 TRIES, TOGETHER = 3, 100
 #: Bytes of an answer: more than the largest rooms take.
 LONGEST = 64 * 1024 * 1024
+#: Seconds: how long a question waits for its turn, which holds up a thread of the API; and how long one that is silent is left alone.
+PATIENCE, REST = 0.1, 5.0
 #: Ids that were found to name no room: how many are remembered, and for how many seconds.
 MOST_REMEMBERED, REMEMBERED = 10_000, 30.0
 #: What may pass by itself; that we may not ask, or ask something that is not there, does not.
@@ -28,7 +33,15 @@ _MAY_PASS = (408, 425, 429, 500, 502, 503, 504)
 
 
 class _Refused(Unavailable):
-    """It answers, but not to this, or is asked too much: asking again at once is of no use."""
+    """It answers, but not to this: asking again at once is of no use."""
+
+
+class _NotAsked(Unavailable):
+    """It is asked too much, or has been silent."""
+
+
+class _Silent(Unavailable):
+    """It did not answer in time."""
 
 
 class HttpRoomsService(RoomsService):
@@ -40,9 +53,12 @@ class HttpRoomsService(RoomsService):
         timeout: float,
         calls: int,
         auth: httpx.Auth | None = None,
+        patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`timeout` in seconds is for one question, from its first byte to the last of the answer; at most `calls` are under way at a time.
+        """`timeout` in seconds is for one question, from the token for it to the last byte of the answer; at most `calls` are under way at
+        a time, and who gets no turn within `patience` is refused. So is everybody while it rests after it was silent to all tries of a
+        question; then a single one is let through once, until it answers again.
 
         Connects to nothing yet, and holds nothing open between questions.
         """
@@ -54,7 +70,12 @@ class HttpRoomsService(RoomsService):
         self._turns = threading.BoundedSemaphore(calls)
         self._absent: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
-        self._clock = clock
+        self._clock, self._patience = clock, patience
+        self._rests_until: float | None = None  # where it was silent last
+        self._trouble = ""
+
+    def trouble(self) -> str:
+        return self._trouble
 
     def ask(self, ids: Collection[str]) -> Mapping[str, KnownRoom]:
         wanted = sorted(set(ids) - self._known_to_be_absent(ids))
@@ -65,41 +86,72 @@ class HttpRoomsService(RoomsService):
         return told
 
     def _patiently(self, ids: list[str]) -> dict[str, KnownRoom]:
-        backoff = Backoff(shortest=0.05, longest=0.5)
-        for left in reversed(range(TRIES)):
+        backoff, silent = Backoff(shortest=0.05, longest=0.5), True
+        for left in reversed(range(self._tries())):
             try:
                 with self._turn():
-                    return self._asked(ids)
-            except _Refused:
+                    told = self._asked(ids)
+            except _NotAsked:
                 raise
-            except Unavailable:
-                if not left:
+            except Unavailable as error:
+                silent &= isinstance(error, _Silent)
+                if not left or isinstance(error, _Refused):
+                    self._heard(silent, str(error))
                     raise
                 time.sleep(backoff.pause())
+            else:
+                self._heard(silent=False, trouble="")
+                return told
         raise AssertionError("unreachable")
+
+    def _tries(self) -> int:
+        with self._lock:
+            if self._rests_until is None:
+                return TRIES
+            now = self._clock()
+            if now < self._rests_until:
+                raise _NotAsked("the rooms service", "it did not answer in time", retry_after=ceil(self._rests_until - now))
+            self._rests_until = now + self._timeout + REST  # this one asks whether it is back; the others wait for what it hears
+            return 1
+
+    def _heard(self, silent: bool, trouble: str) -> None:
+        with self._lock:
+            self._rests_until = self._clock() + REST if silent else None
+            self._trouble = trouble
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=self._timeout):
-            raise _Refused("the rooms service", "too many questions are under way", retry_after=2)
+        if not self._turns.acquire(timeout=self._patience):
+            raise _NotAsked("the rooms service", "too many questions are under way", retry_after=2)
         try:
             yield
         finally:
             self._turns.release()
 
     def _asked(self, ids: list[str]) -> dict[str, KnownRoom]:
-        ends = time.monotonic() + self._timeout
-        try:
-            with (
-                httpx.Client(auth=self._auth, timeout=self._timeout, verify=_certificates()) as client,
-                client.stream("GET", self._url, params={"id": ids}) as answer,
-            ):
-                if answer.status_code != httpx.codes.OK:
-                    kind = Unavailable if answer.status_code in _MAY_PASS else _Refused
-                    raise kind("the rooms service", f"it answered {answer.status_code}", retry_after=2)
-                told = [_known(datum) for datum in self._container.read(_in_time(answer.iter_bytes(), ends))]
-        except (httpx.HTTPError, Undecodable) as error:
-            raise Unavailable("the rooms service", str(error) or type(error).__name__, retry_after=2) from None
+        with Deadline(self._timeout) as deadline:
+            try:
+                return self._answer(ids, deadline)
+            except (httpx.HTTPError, Undecodable, Unavailable) as error:
+                if deadline.over or isinstance(error, httpx.TimeoutException):
+                    reason = str(error) if isinstance(error, Unavailable) else "the answer takes too long"
+                    raise _Silent("the rooms service", reason, retry_after=2) from None
+                if isinstance(error, Unavailable):
+                    raise
+                raise Unavailable("the rooms service", str(error) or type(error).__name__, retry_after=2) from None
+
+    def _answer(self, ids: list[str], deadline: Deadline) -> dict[str, KnownRoom]:
+        with (
+            httpx.Client(auth=self._auth, timeout=self._timeout, verify=_certificates()) as client,
+            client.stream("GET", self._url, params={"id": ids}, extensions=deadline.extensions) as answer,
+        ):
+            if answer.status_code != httpx.codes.OK:
+                kind = Unavailable if answer.status_code in _MAY_PASS else _Refused
+                reason = f"it answered {answer.status_code}"
+                if answer.status_code == httpx.codes.UNAUTHORIZED and self._auth is None:
+                    reason += f" ({NO_CREDENTIALS})"
+                raise kind("the rooms service", reason, retry_after=2)
+            told = [_known(datum) for datum in self._container.read(_bounded(answer.iter_bytes()))]
         return {room.id: room for room in told if room.id in ids}
 
     def _known_to_be_absent(self, ids: Collection[str]) -> set[str]:
@@ -117,15 +169,13 @@ class HttpRoomsService(RoomsService):
                 self._absent.popitem(last=False)
 
 
-def _in_time(pieces: Iterator[bytes], ends: float) -> Iterator[bytes]:
-    """These, as long as there is time, and as they are not too many. (The client's own timeout is for each of them.)"""
+def _bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """These, as long as they are not too many."""
     size = 0
     for piece in pieces:
         size += len(piece)
         if size > LONGEST:
             raise Undecodable(f"it has more than {LONGEST} bytes")
-        if time.monotonic() > ends:
-            raise httpx.ReadTimeout("the answer takes too long")
         yield piece
 
 
