@@ -19,7 +19,7 @@ from common.events.codec import Codec
 from common.events.dead_commands import dead_commands
 from common.listings.reporting import Reporter
 from common.messaging.port import Broker
-from common.messaging.topology import SEARCH_ITEMS, SEARCH_ROOMS
+from common.messaging.topology import SEARCH_ITEMS, SEARCH_ROOMS, check_subscribers
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
 from common.status import status_command
@@ -71,6 +71,8 @@ def _run(*, api: bool, consumer: bool, fd: int | None = None) -> None:
     end_when_told()
     if fd is not None:
         end_with_parent()
+    if consumer:
+        check_subscribers(config.subscribers, running="search")
     app = bootstrap.http(config) if api else None
     injector = app.injector if app is not None else Injector([bootstrap.configure(config)])
     corpora = injector.get(Corpora)
