@@ -94,6 +94,12 @@ def test_what_needs_a_scope_is_refused_without_it_and_the_rest_needs_no_token(ap
             assert api.ask(method, path, ISSUER.token(scopes=scope)).status_code not in (401, 403), f"{method} {path}"
 
 
+def test_what_looks_at_every_listing_is_for_admin_alone(api: Api) -> None:
+    """It takes as long as there are many, and tells of hidden ones."""
+    admins = {path for _, path, scope in api.operations() if scope == "admin"}
+    assert admins == {f"/v1.0/{api.name}/export", f"/v1.0/{api.name}/summary"}
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_a_listing_belongs_to_who_wrote_it(api: Api, method: str) -> None:
     path, scope = api.publish("ann"), f"{api.name}:write"

@@ -8,7 +8,7 @@ from PIL import Image
 
 from common.images.picture import FORMATS, develop
 from common.images.reasons import NotAvailable
-from common.testing.image_server import jpeg, pixel_bomb
+from common.testing.image_server import jpeg, pixel_bomb, scan_bomb
 
 
 def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
@@ -98,6 +98,12 @@ def test_what_is_none_has_its_reason(data: bytes, reason: str) -> None:
     with pytest.raises(NotAvailable) as failure:
         develop(data)
     assert failure.value.reason == reason
+
+
+def test_a_jpeg_may_be_drawn_in_as_many_passes_as_encoders_make_and_no_more() -> None:
+    assert develop(scan_bomb(20)).width == 64
+    with pytest.raises(NotAvailable, match="too-many-scans"):
+        develop(scan_bomb(100))
 
 
 def test_a_jpeg_may_have_what_a_camera_of_50_megapixels_makes() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import Unavailable, WrongSetting
+from common.images import directory
 from common.images.connect import open_store
 from common.images.store import Store
 from common.testing.servers import ImageBackends
@@ -51,6 +52,16 @@ def test_a_directory_that_cannot_be_is_unavailable(tmp_path: Path) -> None:
 def test_a_directory_holds_no_half_written_file(tmp_path: Path) -> None:
     open_store(tmp_path.as_uri()).put(f"{KEY}.jpg", b"one")
     assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()] == [Path("ab") / f"{KEY}.jpg"]
+
+
+def test_a_disk_that_is_full_is_unavailable_before_anybody_is_asked_for_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store((tmp_path / "images").as_uri())
+    store.ping()
+    monkeypatch.setattr(directory, "SPARE", 2**62)  # more than there is
+    with pytest.raises(Unavailable, match="no space left"):
+        store.ping()
 
 
 def test_a_bucket_that_is_not_there_is_not_made(s3_store_url: str, s3_server: str) -> None:

@@ -15,7 +15,9 @@ from common.db.doorbell import doorbell
 from common.db.engine import transaction
 from common.errors import Unavailable
 from common.failpoints import arm
+from common.images import table
 from common.images.addresses import Allowed
+from common.images.darkroom import Darkroom
 from common.images.fetch import Fetcher, Limits
 from common.images.hosts import Hosts
 from common.images.names import image_key, picture_name, thumbnail_name
@@ -54,6 +56,7 @@ BAD = {
     "/stream.jpg": "too-large",
     "/said-to-be-large.jpg": "too-large",
     "/bomb.png": "too-many-pixels",
+    "/scans.jpg": "too-many-scans",
     "/gzip.jpg": "encoded",
     "/html.jpg": "not-an-image",
     "/truncated.jpg": "not-an-image",
@@ -114,6 +117,21 @@ def test_what_is_wanted_twice_is_fetched_once(engine: Engine, images: Images, st
     assert origin.asked["/good.jpg"] == 1
 
 
+def test_what_is_wanted_again_stays_as_it_is_and_only_what_is_new_is_written(
+    engine: Engine, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "TOGETHER", 3)
+    urls = [f"http://example.org/{number}.jpg" for number in range(10)]
+    assert images.want([*urls[:4], *urls[:4]]) == 4
+    taken = images.take()
+    assert taken is not None and images.failed(taken, "broken", "It is broken.")
+    assert images.want(urls) == 6
+    assert images.count() == {PENDING: 9, STORED: 0, FAILED: 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "transaction", None)  # nothing is written
+        assert images.want(urls) == images.want([]) == 0
+
+
 @pytest.mark.parametrize(
     "to", ["http://127.0.0.1:1/", "http://169.254.169.254/latest/meta-data/", "http://[::ffff:127.0.0.1]:1/"]
 )
@@ -166,22 +184,22 @@ def test_two_workers_share_the_work(engine: Engine, images: Images, store: Store
 
 
 class Flaky(Store):
-    """A store that is away until it is told to be back."""
+    """A store that answers, but takes nothing until it is told to: full, say."""
 
     def __init__(self, store: Store) -> None:
         self.store, self.back, self.refused = store, threading.Event(), 0
 
     def put(self, name: str, data: bytes) -> None:
-        self.ping()
+        if not self.back.is_set():
+            self.refused += 1
+            raise Unavailable("the image store")
         self.store.put(name, data)
 
     def get(self, name: str) -> bytes | None:
         return self.store.get(name)
 
     def ping(self) -> None:
-        if not self.back.is_set():
-            self.refused += 1
-            raise Unavailable("the image store")
+        self.store.ping()
 
 
 def test_while_the_store_is_away_no_image_fails_and_nobody_is_asked_again_and_again(
@@ -192,6 +210,7 @@ def test_while_the_store_is_away_no_image_fails_and_nobody_is_asked_again_and_ag
     with in_background(worker(engine, images, flaky, origin, threads=1).run):
         eventually(lambda: flaky.refused > 5)
         assert origin.asked["/good.jpg"] == 1
+        assert images.due(), "it was given back"
         assert images.count() == {PENDING: 1, STORED: 0, FAILED: 0}
         flaky.back.set()
         assert settled(images, url) == [(STORED, "")]
@@ -220,6 +239,21 @@ def test_an_image_of_which_its_takers_die_is_given_up(engine: Engine, images: Im
         connection.execute(images._table.update().values(taken=TAKEN))
     with in_background(worker(engine, images, store, origin).run):
         assert settled(images, url) == [(FAILED, "given-up")]
+
+
+def test_one_that_breaks_the_decoder_is_tried_again_and_holds_up_no_other(
+    engine: Engine, images: Images, store: Store, origin: ImageServer
+) -> None:
+    """It may have been the machine that ended the process which decodes."""
+    working = worker(engine, images, store, origin, darkroom=Darkroom(longest=0.0), threads=1)
+    url = origin.url("/good.jpg")
+    want(engine, images, url)
+    with in_background(working.run):
+        assert settled(images, url) == [(FAILED, "too-costly")]
+        assert origin.asked["/good.jpg"] == 3
+        working.darkroom = Darkroom()
+        want(engine, images, origin.url("/good-2.jpg"))
+        assert settled(images, origin.url("/good-2.jpg")) == [(STORED, "")]
 
 
 @pytest.mark.parametrize("name", ["images.taken", "images.fetched", "images.kept", "images.settled"])

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -409,6 +410,44 @@ def test_a_restore_that_comes_while_a_room_is_being_settled_is_not_overlooked(po
     house.settle()
     assert house.faults() == []
     house.known.settle(seen)
+
+
+def test_a_room_that_is_learnt_while_items_are_restored_into_it_is_followed_by_them(
+    postgres_url, open_house, tmp_path, a_room: Make, monkeypatch
+):
+    """The restore has looked for the room and found nothing, but is not committed; the room comes, and who follows it sees no item."""
+    house, neighbour = open_house(postgres_url), open_house(postgres_url)
+    elsewhere = open_house(f"sqlite:///{tmp_path}/elsewhere.db")
+    then = known(elsewhere, a_room())
+    item = elsewhere.publish(room_id=then.id)
+    unsettled, commit, came_back = threading.Event(), threading.Event(), SqlItems.came_back
+
+    def held_up(self: SqlItems, *arguments: Any) -> None:
+        came_back(self, *arguments)
+        unsettled.set()
+        assert commit.wait(20)
+
+    monkeypatch.setattr(SqlItems, "came_back", held_up)
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+    def learns_or_waits() -> bool:
+        with house.engine.connect() as connection:
+            return learning.done() or connection.exec_driver_sql(asked).scalar_one() > 0
+
+    with ThreadPoolExecutor(2) as pool:
+        restoring = pool.submit(house.restore, [kept(item)])
+        assert unsettled.wait(20)
+        learning = pool.submit(neighbour.known.learn, [a_room(of=then, name="Cellar")])
+        try:
+            eventually(learns_or_waits)
+            neighbour.settle()
+        finally:
+            commit.set()
+        assert restoring.result(20) == ["restored"]
+        learning.result(20)
+    house.settle()
+    assert house.items.get(item.id).located.name == "Cellar"
+    assert house.faults() == []
 
 
 def test_a_follower_waits_for_a_neighbour_that_is_down(house, a_room: Make, monkeypatch):

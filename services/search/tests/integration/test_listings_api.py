@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 
 from common.errors import NotFound, Unavailable
@@ -24,7 +25,7 @@ Answers = dict[str, tuple[int, bytes]]
 
 
 def _api(url: str) -> ListingsApi:
-    return ListingsApi(ROOMS, ListingsClient("rooms", url, CONTAINER))
+    return ListingsApi(ROOMS, ListingsClient("rooms", url, CONTAINER, httpx.BasicAuth("search", "secret")))
 
 
 def export(*rows: dict[str, Any]) -> bytes:
@@ -35,12 +36,12 @@ def export(*rows: dict[str, Any]) -> bytes:
 
 @pytest.fixture
 def api() -> Iterator[tuple[ListingsApi, Answers]]:
-    """A rooms service, and what it answers by path: 400 where nothing was put."""
+    """A rooms service, and what it answers by path to who says who he is: 400 where nothing was put."""
     answers: Answers = {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, body = answers.get(self.path.partition("?")[0], (400, b""))
+            status, body = answers.get(self.path.partition("?")[0], (400, b"")) if "Authorization" in self.headers else (401, b"")
             self.send_response(status)
             self.end_headers()
             self.wfile.write(body)

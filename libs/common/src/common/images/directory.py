@@ -1,5 +1,6 @@
 """The image store in a directory of this machine, made when it is first needed."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,9 @@ from pathlib import Path
 
 from common.errors import Unavailable
 from common.images.store import Store
+
+#: Bytes that must be free: while there are fewer, nobody is asked for images that could not be kept.
+SPARE = 32 * 1024 * 1024
 
 
 class DirectoryStore(Store):
@@ -47,6 +51,9 @@ class DirectoryStore(Store):
             there = next(folder for folder in (self._root, *self._root.parents) if folder.exists())
             if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
                 raise PermissionError(None, "it cannot be written", str(there))
+            space = os.statvfs(there)
+            if space.f_bavail * space.f_frsize < SPARE:
+                raise OSError(errno.ENOSPC, "there is next to no space left", str(there))
 
     def _path(self, name: str) -> Path:
         return self._root / name[:2] / name

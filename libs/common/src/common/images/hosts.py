@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-#: Fetches from one host at a time; seconds for which one that did not answer is left alone.
-TOGETHER, REST = 2, 30.0
+#: Fetches from one host at a time; seconds for which one that did not answer is left alone, and how many such there are at most.
+TOGETHER, REST, MOST = 2, 30.0, 1000
 
 
 class Hosts:
@@ -42,6 +42,9 @@ class Hosts:
     def silent(self, host: str) -> None:
         """It let us wait in vain."""
         with self._lock:
+            self._resting.pop(host, None)
+            if len(self._resting) == MOST:  # names cost nothing to who has one
+                del self._resting[next(iter(self._resting))]
             self._resting[host] = time.monotonic() + self._rest
 
     def _ask(self, host: str) -> None:

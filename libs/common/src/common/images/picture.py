@@ -1,6 +1,5 @@
 """From the bytes of a stranger to a picture and its thumbnail: decoded, turned upright, without what they tell of their maker."""
 
-import threading
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -9,10 +8,12 @@ from PIL import Image, features
 from common.images.reasons import NotAvailable
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", *(("AVIF",) if features.check("avif") else ()))
-#: Pixels of what is decoded: of a JPEG, which a camera of 50 megapixels makes; of others, which take more memory for each. Half a gigabyte
-#: at worst, as measured (a WebP with alpha; a progressive JPEG). And of the longer side of what is kept.
+#: Pixels of what is decoded: of a JPEG, which a camera of 50 megapixels makes; of others, which take more memory for each. 0.6 GB at
+#: worst, as measured (a WebP with alpha; a progressive JPEG in CMYK). And of the longer side of what is kept.
 PIXELS, PIXELS_OF_OTHERS, PICTURE, THUMBNAIL = 8192 * 6144, 25_000_000, 2048, 320
 QUALITY = 85
+#: Passes in which a JPEG is drawn; encoders make about ten.
+SCANS = 100
 
 _ORIENTATION = 0x0112  # Exif's tag; how it is undone
 _UPRIGHT = {
@@ -24,8 +25,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Of the process: one picture is decoded at a time, so that memory has a bound whatever comes.
-_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +38,19 @@ class Picture:
 
 
 def develop(data: bytes) -> Picture:
-    """Trusts nothing but the decoders. Raises NotAvailable for what is no image, or has too many pixels."""
-    with _one_at_a_time:
-        try:
-            image = _decoded(data)
-        except (NotAvailable, MemoryError):
-            raise
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise NotAvailable("too-many-pixels") from None
-        except Exception:  # noqa: BLE001 - decoders raise whatever comes to their mind
-            raise NotAvailable("not-an-image") from None
-        picture = _jpeg(image)
-        width, height = image.size
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
-        return Picture(picture, _jpeg(image), width, height)
+    """Trusts nothing but the decoders, for which see `darkroom`. Raises NotAvailable for what is no image, or has too many pixels."""
+    try:
+        image = _decoded(data)
+    except (NotAvailable, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise NotAvailable("too-many-pixels") from None
+    except Exception:  # noqa: BLE001 - decoders raise whatever comes to their mind
+        raise NotAvailable("not-an-image") from None
+    picture = _jpeg(image)
+    width, height = image.size
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    return Picture(picture, _jpeg(image), width, height)
 
 
 def _decoded(data: bytes) -> Image.Image:
@@ -61,6 +59,10 @@ def _decoded(data: bytes) -> Image.Image:
         limit = PIXELS if opened.format in ("JPEG", "MPO") else PIXELS_OF_OTHERS
         if opened.width * opened.height > limit:
             raise NotAvailable("too-many-pixels", f"At most {limit} are decoded.")
+        # Each pass over a large JPEG takes its time, and a few dozen bytes: ten megabytes of them would take an hour. (Within what is
+        # drawn the mark of a pass never stands.)
+        if opened.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > SCANS:
+            raise NotAvailable("too-many-scans", f"At most {SCANS} are followed.")
         orientation = opened.getexif().get(_ORIENTATION)
         image: Image.Image = opened
         if image.mode not in ("RGB", "L", "CMYK"):

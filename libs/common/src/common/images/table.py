@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Engine, Index, Integer, MetaData, String, Table, Update, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from common.db.engine import transaction
 from common.images.names import host, image_key
@@ -19,6 +20,8 @@ from common.status import Part, Value
 
 PENDING, STORED, FAILED = "pending", "stored", "failed"
 STATES = (PENDING, STORED, FAILED)
+#: Keys that one statement looks for.
+TOGETHER = 500
 #: Seconds after which an image that was taken, and of which nothing was heard, is taken by another: longer than all its steps together.
 LEASE = 180.0
 
@@ -89,6 +92,21 @@ class Images:
         """`lease` in seconds, as LEASE: a shorter one has images fetched twice that take their time, and does no other harm."""
         self._engine, self._table, self._lease = engine, table, lease
 
+    def want(self, urls: Iterable[str]) -> int:
+        """Those of these that are not known are to be fetched; answers how many. Only looks where all are known. For a page of listings."""
+        key, rows = self._table.c.key, {row["key"]: row for row in wanted(urls)}
+        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        keys, added = list(rows), 0
+        for start in range(0, len(keys), TOGETHER):
+            some = keys[start : start + TOGETHER]
+            with self._engine.connect() as connection:
+                known = set(connection.scalars(select(key).where(key.in_(some))))
+            if new := [rows[each] for each in some if each not in known]:
+                with transaction(self._engine) as connection:
+                    connection.execute(dialect.insert(self._table).on_conflict_do_nothing(), new)
+                added += len(new)
+        return added
+
     def due(self, busy: Sequence[str] = ()) -> bool:
         """Is there one to take, of other hosts than the `busy` ones? Cheap, and takes no lock."""
         with self._engine.connect() as connection:
@@ -139,6 +157,12 @@ class Images:
             found = {row[0]: int(row[1]) for row in connection.execute(select(state, func.count()).group_by(state))}
         return {name: found.get(name, 0) for name in STATES}
 
+    def pending(self) -> int:
+        """How many wait. Looks at no others, of which there are ever more."""
+        waiting = select(func.count()).select_from(self._table).where(self._table.c.state == PENDING)
+        with self._engine.connect() as connection:
+            return int(connection.execute(waiting).scalar_one())
+
     def _next(self, busy: Sequence[str]) -> Any:
         c = self._table.c
         next_one = select(c.key).where(c.state == PENDING, c.due_at <= _now()).order_by(c.due_at, c.key).limit(1)
@@ -163,7 +187,7 @@ def images_part(images: Images) -> Part:
 
 def images_gauges(images: Images) -> Sequence[Reading]:
     """What /metrics shows of them. Raises Unavailable."""
-    return [Reading("images_pending", "Images that wait to be fetched", images.count()[PENDING])]
+    return [Reading("images_pending", "Images that wait to be fetched", images.pending())]
 
 
 def _now(later: float = 0.0) -> int:

@@ -3,6 +3,7 @@
 Any number of workers may run. Whatever ends one, another takes what it held once the lease is over, and does it once more.
 """
 
+import contextlib
 import logging
 import random
 import threading
@@ -15,10 +16,10 @@ from common.db.doorbell import Doorbell
 from common.errors import Unavailable
 from common.failpoints import failpoint
 from common.images.connection import Stopped
+from common.images.darkroom import Darkroom
 from common.images.fetch import Fetcher
 from common.images.hosts import Hosts
 from common.images.names import picture_name, thumbnail_name
-from common.images.picture import develop
 from common.images.reasons import NotAvailable
 from common.images.store import Store
 from common.images.table import Images, Taken
@@ -46,6 +47,7 @@ class ImageWorker:
     doorbell: Doorbell  # its own: one thread may wait at one
     fetcher: Fetcher = field(default_factory=Fetcher)
     threads: int = 8
+    darkroom: Darkroom = field(default_factory=Darkroom)
     hosts: Hosts = field(default_factory=Hosts)
     delays: tuple[float, ...] = DELAYS
     look: float = LOOK
@@ -66,6 +68,7 @@ class ImageWorker:
             deadline = time.monotonic() + END
             for thread in threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
+            self.darkroom.close()
             if stop.is_set():  # else this is started anew, with the same doorbell
                 self.doorbell.close()
 
@@ -117,7 +120,6 @@ class ImageWorker:
             settle, outcome = (lambda: self.images.give_back(taken)), ""
         except Unavailable:
             self._say(lambda: self.images.give_back(taken), stop)
-            self._wait_for_store(stop)
             raise
         finally:
             self.hosts.answered(taken.host)
@@ -132,7 +134,7 @@ class ImageWorker:
                 raise NotAvailable("given-up")
             data = self.fetcher(taken.url, stop)
             failpoint("images.fetched")
-            made = develop(data)
+            made = self.darkroom(data)
         except NotAvailable as error:
             if error.reason in ("too-slow", "unreachable"):
                 self.hosts.silent(taken.host)
@@ -142,8 +144,8 @@ class ImageWorker:
                 delay = self.delays[taken.attempts] * _random.uniform(0.5, 1.0)
                 return (lambda: self.images.again(taken, reason, sentence, delay)), "again"
             return (lambda: self.images.failed(taken, reason, sentence)), "failed"
-        self.store.put(thumbnail_name(taken.key), made.thumbnail)
-        self.store.put(picture_name(taken.key), made.picture)
+        self._keep(taken, thumbnail_name(taken.key), made.thumbnail, stop)
+        self._keep(taken, picture_name(taken.key), made.picture, stop)
         failpoint("images.kept")
         return (lambda: self.images.stored(taken, made.width, made.height, len(made.picture))), "stored"
 
@@ -157,13 +159,17 @@ class ImageWorker:
                 if stop.wait(backoff.pause()):
                     return False
 
-    def _wait_for_store(self, stop: threading.Event) -> None:
-        """Until it answers: whoever was asked for an image must not be asked again and again for nothing."""
-        backoff = Backoff()
-        while not stop.is_set():
-            try:
-                self.store.ping()
-            except Unavailable:
-                stop.wait(backoff.pause())
-            else:
-                return
+    def _keep(self, taken: Taken, name: str, data: bytes, stop: threading.Event) -> None:
+        """Raises Unavailable where the store did not take it, but not before it does: whoever was asked for an image must not be asked
+        again and again for nothing. The image is given back at once, as its lease would not last.
+        """
+        try:
+            self.store.put(name, data)
+        except Unavailable:
+            self._say(lambda: self.images.give_back(taken), stop)
+            backoff = Backoff()
+            while not stop.wait(backoff.pause()):
+                with contextlib.suppress(Unavailable):
+                    self.store.put(name, data)
+                    break
+            raise

@@ -21,7 +21,7 @@ class ListingsClient:
     def __init__(self, kind: str, url: str, container: Container, auth: httpx.Auth | None = None) -> None:
         """`kind` is the service's name, `url` its address, without a path; `container` reads its exports.
 
-        Exports need `auth` where the service knows an issuer. Raises WrongSetting.
+        All that is asked here needs `auth` where the service knows an issuer. Raises WrongSetting.
         """
         self._kind, self._url, self._container, self._auth = kind, url.rstrip("/"), container, auth
         try:
@@ -41,7 +41,7 @@ class ListingsClient:
     def versions(self) -> int:
         """The sum of all versions, tombstones' too. Raises Unavailable, after a few seconds at most."""
         try:
-            answer = httpx.get(f"{self._url}/v1.0/{self._kind}/summary", timeout=_SOON)
+            answer = httpx.get(f"{self._url}/v1.0/{self._kind}/summary", auth=self._auth, timeout=_SOON)
         except httpx.HTTPError as error:
             raise self._unavailable(str(error) or type(error).__name__) from error
         if answer.status_code != httpx.codes.OK:

@@ -33,6 +33,7 @@ from common.listings.domain import Kind
 from common.listings.export import ExportFile
 from common.listings.housekeeping import Housekeeping
 from common.listings.lines import ImportLines
+from common.listings.named_images import NamedImages
 from common.listings.ports import Clock, KeyReused, Listings, Locator, NoLocator, SystemClock
 from common.listings.rows import Tables
 from common.listings.showing import Showing
@@ -59,7 +60,7 @@ Made = Callable[[Injector], Mapping[str, Worker]]
 #: Whatever of these a controller, a stream or a command asks for is made once.
 _MADE = (
     *(Publish, Revise, Withdraw, Read, Browse, Summarise, Export, Import, Restore),
-    *(ImportLines, ExportFile, Restoration, ImportedLines, Relayed, Housekeeping),
+    *(ImportLines, ExportFile, Restoration, ImportedLines, Relayed, Housekeeping, NamedImages),
 )
 
 
@@ -167,7 +168,7 @@ class Service:
         """By the command that runs them, the service's own last."""
         return {
             "relay": lambda injector: {"relay": self.relay(injector).run, "housekeeping": injector.get(Housekeeping).run},
-            "images": lambda injector: {"images": injector.get(ImageWorker).run},
+            "images": lambda injector: {"images": injector.get(ImageWorker).run, "named images": injector.get(NamedImages).run},
             **self.workers,
         }
 

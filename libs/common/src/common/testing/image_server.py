@@ -42,6 +42,12 @@ def pixel_bomb(side: int = 20_000) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
+def scan_bomb(scans: int, side: int = 64) -> bytes:
+    """A progressive JPEG whose last pass comes so many times more: a few dozen bytes each, whatever its `side`."""
+    *_, last = (whole := jpeg(side, side, progressive=True)[:-2]).split(b"\xff\xda")
+    return whole + (b"\xff\xda" + last) * scans + b"\xff\xd9"
+
+
 @dataclass
 class ImageServer:
     """`asked` counts requests by path. `ended` releases whoever is made to wait."""
@@ -139,6 +145,10 @@ def _bomb(handler: BaseHTTPRequestHandler, _: ImageServer) -> None:
     _send(handler, pixel_bomb(), "image/png")
 
 
+def _scans(handler: BaseHTTPRequestHandler, _: ImageServer) -> None:
+    _send(handler, scan_bomb(100_000))
+
+
 def _gzip_bomb(handler: BaseHTTPRequestHandler, _: ImageServer) -> None:
     _send(handler, gzip.compress(bytes(64 * 1024**2)), Content_Encoding="gzip")
 
@@ -187,6 +197,7 @@ _PATHS: dict[str, Answer] = {
     "/stream.jpg": _stream,
     "/said-to-be-large.jpg": _said_to_be_large,
     "/bomb.png": _bomb,
+    "/scans.jpg": _scans,
     "/gzip.jpg": _gzip_bomb,
     "/html.jpg": _html,
     "/silent.jpg": _silent,

@@ -92,7 +92,13 @@ class SqlKnownRooms(KnownRooms):
 
 
 def unsettle(connection: Connection, ids: Collection[str]) -> None:
-    """Within a transaction: the items of these rooms, where they are known, may not tell any more where they are."""
+    """Within a transaction: the items of these rooms, where they are known, may not tell any more where they are.
+
+    Nothing more is learnt until the transaction ends: a room of which nothing is known yet has no row that could be locked. Who learns
+    of it now marks it afterwards, and whoever follows the mark sees what this transaction has written.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite lets in one writer at a time, which is the same
+        connection.exec_driver_sql("LOCK TABLE known_rooms IN SHARE ROW EXCLUSIVE MODE")
     here = select(known_rooms.c.id).where(known_rooms.c.id.in_(ids)).order_by(known_rooms.c.id).with_for_update()
     if known := list(connection.scalars(here)):
         connection.execute(update(known_rooms).where(known_rooms.c.id.in_(known)).values(unsettled=str(uuid4())))

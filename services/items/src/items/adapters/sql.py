@@ -45,4 +45,5 @@ class SqlItems(SqlListings, Items):
 
     def came_back(self, connection: Connection, listings: Sequence[Aggregate]) -> None:
         """Their rooms may have moved or gone since."""
-        unsettle(connection, {each.given.room_id for each in listings if isinstance(each, Item) and each.given.room_id})
+        if rooms := {each.given.room_id for each in listings if isinstance(each, Item) and each.given.room_id}:
+            unsettle(connection, rooms)
