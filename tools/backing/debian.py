@@ -20,6 +20,7 @@ def install(say: Callable[[str], None]) -> None:
     wanted = missing()
     if not wanted:
         say("install: nothing is missing")
+        _install_zsh(say)
         return
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise CannotStart(f"install these as root: {' '.join(wanted)}")
@@ -29,6 +30,18 @@ def install(say: Callable[[str], None]) -> None:
         _apt("install", "--no-install-recommends", *wanted)
     if left := missing():
         raise CannotStart(f"still missing after the install: {' '.join(left)}")
+    _install_zsh(say)
+
+
+def _install_zsh(say: Callable[[str], None]) -> None:
+    """No server: a second shell in which the documents are tried, where it can be had."""
+    if shutil.which("zsh") or shutil.which("apt-get") is None or os.geteuid() != 0:
+        return
+    try:
+        _apt("update")
+        _apt("install", "--no-install-recommends", "zsh")
+    except CannotStart as error:
+        say(f"install: the documents are tried in bash alone, as there is no zsh: {error}")
 
 
 def missing() -> list[str]:

@@ -123,6 +123,27 @@ def test_events_that_nobody_listens_to_do_not_wait_for_ever(side):
     tap.close()
 
 
+def test_for_a_subscriber_that_is_not_there_nothing_is_kept(side):
+    """Also where its queue was declared before that was said; what waits there is nobody's to throw away."""
+    side.broker.declare(TOPOLOGY)
+    side.write(3)
+    with in_background(side.relay().run):
+        eventually(lambda: side.pending() == 0)
+    eventually(lambda: len(side.received(OTHER.name)) == 3)
+    side.write(4)
+    with in_background(side.relay(topology=TOPOLOGY.heard_by(["listener"]), absent=[OTHER]).run):
+        eventually(lambda: side.pending() == 0)
+    eventually(lambda: len(side.received()) == 7)
+    assert len(side.received(OTHER.name)) == 3
+
+
+def test_a_subscriber_that_was_never_there_leaves_no_queue(side):
+    side.write(3)
+    with in_background(side.relay(topology=TOPOLOGY.heard_by(["listener"]), absent=[OTHER]).run):
+        eventually(lambda: side.pending() == 0)
+    assert side.broker.depth(OTHER.name) == 0
+
+
 def test_a_write_wakes_the_relay(side):
     with in_background(side.relay().run):
         side.write()

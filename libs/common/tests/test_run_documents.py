@@ -54,6 +54,13 @@ def test_blocks_come_with_the_notes_right_before_them_and_with_what_they_show(do
     ]
 
 
+def test_what_a_block_shows_may_be_hidden_from_readers(document, terminal):
+    document.write_text("<!-- shows one -->\n<!-- shows t…o -->\n```sh\necho one; echo two\n```\n", encoding="utf-8")
+    (step,) = steps(document)
+    assert step.shown == "one\nt…o\n"
+    terminal.follow(step)
+
+
 def test_a_block_without_an_end_is_no_document(document):
     document.write_text("```sh\nexit", encoding="utf-8")
     with pytest.raises(AssertionError, match="line 1"):

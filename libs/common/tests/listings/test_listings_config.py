@@ -52,6 +52,7 @@ def test_a_services_own_name_goes_before_the_shared_one():
         ({"DATABASE_URL": "mysql://a"}, "DATABASE_URL"),
         ({"IMAGES_URL": "ftp://a"}, "IMAGES_URL"),
         ({"BOATS_OUTBOX_MAX": "many"}, "BOATS_OUTBOX_MAX"),
+        ({"SUBSCRIBERS": "search,boots"}, "SUBSCRIBERS"),
     ],
 )
 def test_a_wrong_value_names_the_variable_that_was_set(environ, name):

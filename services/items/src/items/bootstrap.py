@@ -10,6 +10,7 @@ from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.consumer import Consumer
 from common.events.container import Container
+from common.listings.client import ListingsClient
 from common.listings.config import ListingsConfig
 from common.listings.ports import Listings, Locator
 from common.listings.service import Service
@@ -23,14 +24,15 @@ from common.status import Part, Value
 from common.web.app import Module
 from common.web.health import Check, Report
 from items.adapters.known_rooms import SqlKnownRooms
-from items.adapters.rooms_api import HttpRoomsService
+from items.adapters.rooms_api import HttpRoomsService, RoomsExport
 from items.adapters.sql import SqlItems
 from items.adapters.tables import TABLES
+from items.audit import AuditRooms
 from items.config import Config
 from items.domain import ITEM
 from items.entrypoints.consumer import Follower, LearnRooms
 from items.entrypoints.http import SPEC, ItemsController
-from items.ports import Items, KnownRooms, RoomsService
+from items.ports import Items, KeptRooms, KnownRooms, RoomsService
 from items.use_cases import FollowRooms, LocateItems
 
 
@@ -41,12 +43,13 @@ def configure(config: ListingsConfig) -> Module:
     def bindings(binder: Binder) -> None:
         container = Container(Catalogue.load(), "RoomExported")
         auth = service_auth(own, ADMIN)
+        binder.bind(KeptRooms, to=RoomsExport(ListingsClient("rooms", own.rooms_url, container, auth)))
         rooms = HttpRoomsService(own.rooms_url, container, timeout=own.rooms_timeout, calls=own.rooms_calls, auth=auth)
         binder.bind(RoomsService, to=rooms)
         binder.bind(KnownRooms, to=inject(SqlKnownRooms), scope=singleton)
         binder.bind(Items, to=_items, scope=singleton)
         binder.bind(Locator, to=inject(LocateItems), scope=singleton)
-        for each in (FollowRooms, LearnRooms, Follower, Consumed):
+        for each in (FollowRooms, LearnRooms, Follower, Consumed, AuditRooms):
             binder.bind(each, to=inject(each), scope=singleton)
 
     return bindings

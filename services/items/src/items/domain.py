@@ -46,7 +46,12 @@ class Place(Located):
 
     def says_the_same_as(self, other: "Place") -> bool:
         """Whether nothing but the version differs."""
-        return all(getattr(self, each.name) == getattr(other, each.name) for each in fields(self) if each.name != "version")
+        return self.said == other.said
+
+    @property
+    def said(self) -> tuple[object, ...]:
+        """All but the version."""
+        return tuple(getattr(self, each.name) for each in fields(self) if each.name != "version")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,11 @@ class KnownRoom:
     id: str
     version: int
     place: Place | None
+
+    @classmethod
+    def nowhere(cls, id: str) -> Self:
+        """A room that has never been: whatever is heard of it is newer."""
+        return cls(id=id, version=0, place=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What items need from the outside beside what all listings do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from common.listings.ports import Listings
 from items.domain import Item, KnownRoom, Unsettled
@@ -20,6 +20,17 @@ class KnownRooms(ABC):
     @abstractmethod
     def learn(self, rooms: Sequence[KnownRoom]) -> None:
         """Durable on return. A room that says something else of its place than before is unsettled from now on."""
+
+    @abstractmethod
+    def correct(self, rooms: Sequence[tuple[KnownRoom, KnownRoom]]) -> None:
+        """Puts, of each pair, the second in place of the first whatever the versions; nothing where another one is known by now.
+
+        These rooms are unsettled from now on.
+        """
+
+    @abstractmethod
+    def scan(self) -> Iterator[KnownRoom]:
+        """All that are known, deleted ones too, ordered by id; in bounded memory, each as it is when it is read."""
 
     @abstractmethod
     def unsettled(self, limit: int, without: Collection[str] = ()) -> Sequence[Unsettled]:
@@ -47,9 +58,24 @@ class RoomsService(ABC):
         """Why the last question got no answer; empty where it got one, or nothing was asked yet. Asks nothing."""
 
 
+class KeptRooms(ABC):
+    """What the service that owns the rooms keeps of them. Any thread may use it."""
+
+    @abstractmethod
+    def __call__(self, ids: Collection[str] | None = None) -> Iterator[KnownRoom]:
+        """All of it, or what is kept of these ids, deleted ones too, ordered by id; streamed.
+
+        Raises Unavailable, before the first or later.
+        """
+
+
 class Items(Listings):
     """The listings of things. Rooms whose items are restored are unsettled from then on."""
 
     @abstractmethod
     def of_room(self, room_id: str, after: str | None, limit: int) -> Sequence[Item]:
         """The first `limit` living items of a room, hidden ones too, oldest first, behind the one with id `after`."""
+
+    @abstractmethod
+    def in_unknown_rooms(self, after: str | None, limit: int) -> Sequence[str]:
+        """The ids of the first rooms behind this one, by id, of which nothing is known, but which living items name: restored ones."""

@@ -118,6 +118,27 @@ def test_a_room_stays_unsettled_until_its_last_change_is_settled(known, a_room: 
     assert unsettled(known) == [room.id]
 
 
+def test_all_are_told_in_the_order_of_their_ids(known, a_room: Make):
+    rooms = [a_room(), a_room(version=3, place=None), a_room(version=2)]
+    known.learn(rooms[::-1])
+    assert list(known.scan()) == sorted(rooms, key=lambda room: room.id)
+
+
+def test_a_room_is_corrected_whatever_the_versions_where_it_is_still_what_was_seen(known, a_room: Make):
+    ahead, other, changed = a_room(version=9), a_room(version=4), a_room()
+    known.learn([ahead, other, changed])
+    settle(known)
+    right = [a_room(of=ahead, version=3), a_room(of=other, version=4, name="Another"), KnownRoom.nowhere(changed.id)]
+    newer = a_room(of=changed)
+    known.learn([newer])
+    known.correct(list(zip([ahead, other, changed], right, strict=True)))
+    assert known.of([ahead.id, other.id, changed.id]) == {ahead.id: right[0], other.id: right[1], changed.id: newer}
+    assert sorted(unsettled(known)) == sorted([ahead.id, other.id]), "though the one says the same in another version"
+    known.learn([later := a_room(of=right[0])])
+    assert known.of([ahead.id]) == {ahead.id: later}
+    known.correct([])
+
+
 def test_so_many_unsettled_ones_are_given_out(known, a_room: Make):
     rooms = [a_room() for _ in range(5)]
     known.learn(rooms)

@@ -17,8 +17,9 @@ from common.config import load, without_password
 from common.errors import Unavailable, WrongSetting
 from common.events.codec import Codec
 from common.events.dead_commands import dead_commands
+from common.listings.reporting import Reporter
 from common.messaging.port import Broker
-from common.messaging.topology import SEARCH_ITEMS, SEARCH_ROOMS
+from common.messaging.topology import SEARCH_ITEMS, SEARCH_ROOMS, check_subscribers
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
 from common.status import status_command
@@ -27,7 +28,7 @@ from common.web.serve import bound, serve
 from search import bootstrap
 from search.config import Config
 from search.entrypoints import lineage
-from search.entrypoints.cli import Reporter, audit_arguments, audit_command, chosen, rebuild_arguments, rebuild_command
+from search.entrypoints.cli import chosen, index_audit_arguments, index_audit_command, rebuild_arguments, rebuild_command, tell
 from search.kinds import Kind
 from search.ports import Corpora, Corpus
 from search.use_cases import PrepareIndices
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         "migrate": Command("make the indices exist, with the fields of this release", lambda _: _migrate()),
         "dead": dead_commands((SEARCH_ROOMS, SEARCH_ITEMS), _broker),
-        "audit": Command("compare the indices with what the rooms and items services keep", _audit, audit_arguments),
+        "audit": Command("compare the indices with what the rooms and items services keep", _audit, index_audit_arguments),
         "rebuild": Command("build an index anew beside the live one, and swap them", _rebuild, rebuild_arguments),
         "lineage": Command("show how a listing went from its request into the index", _lineage, lineage.arguments),
     }
@@ -74,6 +75,8 @@ def _run(*, api: bool, consumer: bool, fd: int | None = None) -> None:
     end_when_told()
     if fd is not None:
         end_with_parent()
+    if consumer:
+        check_subscribers(config.subscribers, running="search")
     app = bootstrap.http(config) if api else None
     injector = app.injector if app is not None else Injector([bootstrap.configure(config)])
     corpora = injector.get(Corpora)
@@ -116,7 +119,7 @@ def _audited(corpus: Corpus, arguments: argparse.Namespace) -> int:
     while True:
         live = bootstrap.live(corpus)
         try:
-            return audit_command(corpus.kind, bootstrap.audit(corpus, live), arguments)
+            return index_audit_command(corpus.kind, bootstrap.auditing(corpus, live), arguments)
         except Unavailable:
             if bootstrap.live(corpus) == live:
                 raise
@@ -135,7 +138,7 @@ def _rebuild(arguments: argparse.Namespace) -> int:
 
 
 def _rebuilt(injector: Injector, kind: Kind, batch: int, reporter: Reporter, arguments: argparse.Namespace) -> int:
-    with bootstrap.rebuilding(injector, kind, batch, partial(reporter.tell, kind)) as rebuild:
+    with bootstrap.rebuilding(injector, kind, batch, partial(tell, reporter, kind)) as rebuild:
         return rebuild_command(rebuild, reporter, arguments)
 
 

@@ -14,6 +14,7 @@ from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.consumer import Consumer
 from common.events.container import Container
+from common.listings.audit import Audit
 from common.listings.client import ListingsClient
 from common.messaging.connect import connect
 from common.messaging.port import Broker
@@ -35,7 +36,7 @@ from search.adapters.elasticsearch_generations import ElasticsearchGenerations
 from search.adapters.listings_api import ListingsApi
 from search.adapters.tantivy_generations import TantivyGenerations
 from search.adapters.tantivy_live import TantivyIndex
-from search.audit import Audit
+from search.audit import audit
 from search.config import Config
 from search.domain import Freshness, Market
 from search.entrypoints.consumer import IndexListings
@@ -193,8 +194,8 @@ def live(corpus: Corpus) -> int:
     return next(each.number for each in corpus.generations.all() if each.live)
 
 
-def audit(corpus: Corpus, generation: int) -> Audit:
-    return Audit(corpus.generations.open(generation), corpus.exports)
+def auditing(corpus: Corpus, generation: int) -> Audit:
+    return audit(corpus.generations.open(generation), corpus.exports)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from common.config import setting
+from common.messaging.topology import SUBSCRIBERS, check_subscribers
 from common.security.config import SecurityConfig
 
 
@@ -45,9 +46,14 @@ class Config(SecurityConfig):
         schemes=("sqlite", "amqp", "amqps"),
         default=lambda so_far: f"sqlite:///{so_far['data_dir']}/broker.db",
     )
+    subscribers: tuple[str, ...] = setting("SEARCH_SUBSCRIBERS", "SUBSCRIBERS", default=SUBSCRIBERS)
     batch: int = setting("SEARCH_BATCH", default=1000, minimum=1, maximum=10_000)  # events applied together
     default_currency: str = setting("SEARCH_DEFAULT_CURRENCY", "DEFAULT_CURRENCY", default="EUR")  # ISO 4217
     cors_origins: tuple[str, ...] = setting("SEARCH_CORS_ORIGINS", "CORS_ORIGINS", origins=True, default=())
     log_level: str = setting("SEARCH_LOG_LEVEL", "LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = setting("SEARCH_LOG_FORMAT", "LOG_FORMAT", default="auto", choices=("auto", "json", "text"))
     failpoints: str = setting("SEARCH_FAILPOINTS", "FAILPOINTS", default="")  # see common.failpoints
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_subscribers(self.subscribers)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from common.errors import AtriumError, Unavailable, WrongSetting
-from search.audit import Audit, Difference, batches, mend
+from common.listings.audit import Difference, batches
+from search.audit import audit, mend
 from search.domain import Generation, Outcome, Refused
 from search.kinds import Kind
 from search.ports import Backlog, Exports, Generations, Index
@@ -170,8 +171,8 @@ class Rebuild:
     def _compare(self, index: Index, result: Result) -> None:
         total = max(result.loaded, 1) if result.loaded else None
         self.tell(Step.AUDIT, 0, total)
-        audit = Audit(index, self.exports, patience=())  # what is under way is applied here and now
-        for each in audit(mend=True, report=lambda compared: self.tell(Step.AUDIT, compared, total)):
+        compare = audit(index, self.exports, patience=())  # what is under way is applied here and now
+        for each in compare(mend=True, report=lambda compared: self.tell(Step.AUDIT, compared, total)):
             if not each.mended:
                 result.left_count += 1
                 if len(result.left) < _LISTED:

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from common.errors import Unavailable
+from common.listings.audit import Difference, Kind
 from search.adapters.elasticsearch import ElasticsearchIndex
-from search.audit import Audit, Difference, Kind
+from search.audit import audit
 from search.domain import Applied, Document
 from search.kinds import ROOMS
 from search.ports import Exports, Generations, Index
@@ -65,7 +66,7 @@ def _sorted(differences: list[Difference]) -> list[Difference]:
 def test_each_kind_of_difference_is_found(index: Index, planted: tuple[Kept, list[Difference]]) -> None:
     kept, expected = planted
     compared: list[int] = []
-    found = list(Audit(index, kept, patience=(0.01,))(report=compared.append))
+    found = list(audit(index, kept, patience=(0.01,))(report=compared.append))
     assert _sorted(found) == _sorted(expected)
     assert compared[-1] == len(kept.documents) + 1  # and the phantom
 
@@ -75,12 +76,12 @@ def test_what_can_be_mended_is_mended(
 ) -> None:
     kept, expected = planted
     beyond = {Kind.AHEAD, Kind.PHANTOM}
-    told = list(Audit(generations.open(1), kept, patience=())(mend=True))
+    told = list(audit(generations.open(1), kept, patience=())(mend=True))
     assert _sorted(told) == _sorted([replace(each, mended=each.kind not in beyond) for each in expected])
     mended = [each.id for each in expected if each.kind not in beyond]
     versions = {id: kept.documents[id].version for id in mended}
     eventually(lambda: index.versions(mended) == versions, "what was mended is not seen")
-    left = list(Audit(index, kept, patience=())())
+    left = list(audit(index, kept, patience=())())
     assert _sorted(left) == _sorted([each for each in expected if each.kind in beyond])
 
 
@@ -88,17 +89,17 @@ def test_two_that_agree_have_no_differences(index: Index, document: Make, eventu
     both = [document() for _ in range(3)]
     index.apply(both)
     eventually(lambda: len(index.versions([each.id for each in both])) == 3, "what was applied is not seen")
-    assert list(Audit(index, Kept(*both))()) == []
-    assert list(Audit(index, Kept())(mend=True)) != []
+    assert list(audit(index, Kept(*both))()) == []
+    assert list(audit(index, Kept())(mend=True)) != []
 
 
 def test_many_are_compared_in_portions(
     index: Index, document: Make, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.audit._SUSPECTS", 10)
-    monkeypatch.setattr("search.audit._PORTION", 3)
+    monkeypatch.setattr("common.listings.audit._SUSPECTS", 10)
+    monkeypatch.setattr("common.listings.audit._PORTION", 3)
     kept = Kept(*(document() for _ in range(35)))
-    found = list(Audit(index, kept, patience=())())
+    found = list(audit(index, kept, patience=())())
     assert {each.id for each in found} == set(kept.documents)
 
 
@@ -119,13 +120,13 @@ def test_what_arrives_while_it_looks_again_is_no_difference(index: Index, docume
         kept.documents |= {restless.id: _next(kept.documents[restless.id]), new.id: new}
 
     kept.before = meanwhile
-    assert list(Audit(index, kept, patience=(0.3, 0.5, 1.0))()) == []
+    assert list(audit(index, kept, patience=(0.3, 0.5, 1.0))()) == []
     assert looks > 1
 
 
 def test_what_the_index_refuses_is_left_with_its_reason(index: Index, document: Make) -> None:
     nowhere = document(coordinates={"lat": 91, "lon": 0})
-    (told,) = Audit(index, Kept(nowhere), patience=())(mend=True)
+    (told,) = audit(index, Kept(nowhere), patience=())(mend=True)
     assert (told.kind, told.mended) == (Kind.MISSING, False)
     assert "latitude 91" in told.refused
 
@@ -136,11 +137,11 @@ def test_an_export_out_of_order_is_trouble_and_no_flood_of_differences(index: In
             return reversed(list(super().__call__(ids)))
 
     with pytest.raises(Unavailable, match="not ordered by id"):
-        list(Audit(index, Shuffled(document(), document(), document()))())
+        list(audit(index, Shuffled(document(), document(), document()))())
 
 
 def test_an_index_that_is_away_is_trouble() -> None:
     away = ElasticsearchIndex("http://127.0.0.1:1/", ROOMS)
     with pytest.raises(Unavailable):
-        list(Audit(away, Kept())())
+        list(audit(away, Kept())())
     away.close()

@@ -17,7 +17,7 @@ from common.events.envelope import HEARTBEAT, to_message
 from common.events.outbox import EPOCH, MICROSECOND, outbox_row
 from common.failpoints import failpoint
 from common.messaging.port import Broker, Message, Publisher
-from common.messaging.topology import Topology
+from common.messaging.topology import Queue, Topology
 from common.observability.logs import Trouble
 from common.observability.metrics import Metrics, Relayed
 
@@ -40,13 +40,14 @@ class Relay:
         doorbell: Doorbell,
         broker: Broker,
         topology: Topology,
+        absent: Sequence[Queue] = (),
         exchange: str,
         codec: Codec,
         window: int = 1000,
         metrics: Relayed | None = None,
     ) -> None:
         self._engine, self._outbox, self._doorbell = engine, outbox, doorbell
-        self._broker, self._topology, self._exchange = broker, topology, exchange
+        self._broker, self._topology, self._absent, self._exchange = broker, topology, absent, exchange
         self._codec, self._window = codec, window
         self._heard = topology.hears(exchange)
         self._counted = metrics or Relayed(Metrics(exchange))
@@ -68,6 +69,8 @@ class Relay:
                 try:
                     if not declared:
                         self._broker.declare(self._topology)
+                        for queue in self._absent:  # they may have been declared before it was said that nobody listens
+                            self._broker.unbind(queue)
                         declared = True
                     if not stop.is_set():
                         self._heartbeat()

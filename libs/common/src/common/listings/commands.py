@@ -3,7 +3,8 @@
 import argparse
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from injector import Injector
@@ -24,6 +25,7 @@ from common.listings.config import ListingsConfig
 from common.listings.import_file import PATIENCE, import_file
 from common.listings.service import Service
 from common.messaging.port import Broker
+from common.messaging.topology import check_subscribers
 from common.observability import configure_logging, wants_json
 from common.process import end_when_told, run
 from common.security.client import service_auth
@@ -35,11 +37,11 @@ from common.web.serve import bound, serve
 log = logging.getLogger(__name__)
 
 
-def command_line(service: Service, description: str) -> Callable[..., int]:
-    """The `main` of such a service: exit status 2 and one line for a wrong setting."""
+def command_line(service: Service, description: str, own: Mapping[str, Command] | None = None) -> Callable[..., int]:
+    """The `main` of such a service, with commands of its `own`: exit status 2 and one line for a wrong setting."""
 
     def main(argv: Sequence[str] | None = None) -> int:
-        return run_command(service.name, description, listing_commands(service), argv)
+        return run_command(service.name, description, {**listing_commands(service), **(own or {})}, argv)
 
     return main
 
@@ -100,9 +102,11 @@ class _CommandLine:
         end_when_told()
         if fd is not None:
             end_with_parent()
+        if service.queue is not None and not service.workers.keys().isdisjoint(workers):
+            check_subscribers(config.subscribers, running=service.name)
         app = service.http(config) if api else None
         injector = app.injector if app is not None else Injector(service.modules(config))
-        self._require_migrated(injector.get(Engine))
+        _require_migrated(self.service, injector.get(Engine))
         if app is not None:
             service.warm_up()
         running = service.running(injector, *workers) if workers else {}  # without names it would be all
@@ -139,27 +143,34 @@ class _CommandLine:
             return import_file(arguments.file, self.service.kind, url, auth, arguments.patience)
         if arguments.url:
             raise WrongSetting("--url", "an export is restored in the database itself, which DATABASE_URL names")
-        injector = Injector(self.service.modules(config))
-        try:
-            self._require_migrated(injector.get(Engine))
+        with opened(self.service, config) as injector:
             return injector.get(Restoration)(arguments.file, arguments.patience)
-        finally:
-            injector.get(Doorbell).close()
-            injector.get(Engine).dispose()
 
     def export(self, arguments: argparse.Namespace) -> None:
         config, service = self.config(), self.service
         auth = service_auth(config, ADMIN)
         export_file(arguments.file, service.kind, arguments.url or _url(config), service.container(), auth)
 
-    def _require_migrated(self, engine: Engine) -> None:
-        try:
-            behind = pending(engine, self.service.migrations)
-        except Unavailable:
-            return  # it will come; until then the health check says so
-        if behind:
-            name = self.service.name
-            raise WrongSetting("DATABASE_URL", f"the database has an older schema, or none; run `{name} migrate`")
+
+@contextmanager
+def opened(service: Service, config: ListingsConfig) -> Iterator[Injector]:
+    """The parts of a service, for a command that works on its database. Raises WrongSetting where that is not migrated."""
+    injector = Injector(service.modules(config))
+    try:
+        _require_migrated(service, injector.get(Engine))
+        yield injector
+    finally:
+        injector.get(Doorbell).close()
+        injector.get(Engine).dispose()
+
+
+def _require_migrated(service: Service, engine: Engine) -> None:
+    try:
+        behind = pending(engine, service.migrations)
+    except Unavailable:
+        return  # it will come; until then the health check says so
+    if behind:
+        raise WrongSetting("DATABASE_URL", f"the database has an older schema, or none; run `{service.name} migrate`")
 
 
 def _import_arguments(service: Service) -> Callable[[argparse.ArgumentParser], None]:

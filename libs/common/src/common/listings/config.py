@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.config import setting
+from common.messaging.topology import SUBSCRIBERS, check_subscribers
 from common.security.config import SecurityConfig
 
 
@@ -47,9 +48,14 @@ class ListingsConfig(SecurityConfig):
         schemes=("sqlite", "amqp", "amqps"),
         default=lambda so_far: f"sqlite:///{so_far['data_dir']}/broker.db",
     )
+    subscribers: tuple[str, ...] = setting("{SERVICE}_SUBSCRIBERS", "SUBSCRIBERS", default=SUBSCRIBERS)
     outbox_max: int = setting("{SERVICE}_OUTBOX_MAX", "OUTBOX_MAX", default=250_000, minimum=1)  # events
     body_limit: int = setting("{SERVICE}_BODY_LIMIT", "BODY_LIMIT", default=1_048_576, minimum=1024, maximum=67_108_864)  # bytes
     cors_origins: tuple[str, ...] = setting("{SERVICE}_CORS_ORIGINS", "CORS_ORIGINS", default=(), origins=True)
     log_level: str = setting("{SERVICE}_LOG_LEVEL", "LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = setting("{SERVICE}_LOG_FORMAT", "LOG_FORMAT", default="auto", choices=("auto", "json", "text"))
     failpoints: str = setting("{SERVICE}_FAILPOINTS", "FAILPOINTS", default="")  # see common.failpoints
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_subscribers(self.subscribers)

@@ -41,7 +41,7 @@ from common.listings.sql import SqlListings
 from common.listings.use_cases import Browse, Export, Import, Publish, Read, Restore, Revise, Summarise, Withdraw
 from common.messaging.connect import connect
 from common.messaging.port import Broker
-from common.messaging.topology import TOPOLOGY, Queue
+from common.messaging.topology import TOPOLOGY, Queue, Topology
 from common.observability.metrics import FetchedImages, Gauges, ImportedLines, Metrics, Relayed
 from common.process import Worker
 from common.status import Part, Value, queue_part
@@ -182,7 +182,8 @@ class Service:
             outbox=self.tables.outbox,
             doorbell=injector.get(Doorbell),
             broker=injector.get(Broker),
-            topology=TOPOLOGY.publishing(self.name),
+            topology=injector.get(Topology).publishing(self.name),
+            absent=[queue for queue in TOPOLOGY.queues if queue not in injector.get(Topology).queues],
             exchange=self.name,
             codec=injector.get(Codec),
             metrics=injector.get(Relayed),
@@ -202,7 +203,9 @@ class Service:
             found = injector.get(Summarise)()
             return found.living, found.tombstones, found.versions
 
-        subscribers = [queue for queue in TOPOLOGY.queues if any(exchange == self.name for exchange, _ in queue.bindings)]
+        subscribers = [
+            queue for queue in injector.get(Topology).queues if any(exchange == self.name for exchange, _ in queue.bindings)
+        ]
         try:
             yield [
                 Part("outbox", ("rows", "oldest_seconds"), waiting),
@@ -234,6 +237,7 @@ def _bind(service: Service, config: ListingsConfig, binder: Binder) -> None:
     binder.bind(Doorbell, to=bell)
     binder.bind(Codec, to=codec)
     binder.bind(Container, to=service.container())
+    binder.bind(Topology, to=TOPOLOGY.heard_by(config.subscribers))
     binder.bind(Broker, to=connect(config.broker_url, service.name))
     binder.bind(Showing, to=shown)
     binder.bind(Listings, to=service.listings(service.kind, service.tables, engine, codec, gate, bell, shown))

@@ -4,7 +4,10 @@
 subscriber's queue stands here.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+
+from common.errors import WrongSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +16,11 @@ class Queue:
 
     name: str
     bindings: tuple[tuple[str, str], ...]
+
+    @property
+    def subscriber(self) -> str:
+        """The service that listens."""
+        return self.name.partition(".")[0]
 
     @property
     def dead(self) -> str:
@@ -35,6 +43,10 @@ class Topology:
         """Whether anybody listens. What is published where nobody does need not find a queue."""
         return any(exchange == bound for queue in self.queues for bound, _ in queue.bindings)
 
+    def heard_by(self, subscribers: Collection[str]) -> "Topology":
+        """With the queues of these services alone."""
+        return replace(self, queues=tuple(queue for queue in self.queues if queue.subscriber in subscribers))
+
     def publishing(self, exchange: str) -> "Topology":
         """With this exchange, which may be one that nobody listens to yet."""
         return self if exchange in self.exchanges else replace(self, exchanges=(*self.exchanges, exchange))
@@ -51,3 +63,14 @@ SEARCH_ITEMS = Queue("search.items", ((ITEMS, "#"),))
 ITEMS_ROOMS = Queue("items.rooms", tuple((ROOMS, type) for type in ("RoomCreated", "RoomUpdated", "RoomDeleted")))
 
 TOPOLOGY = Topology(exchanges=(ROOMS, ITEMS), queues=(SEARCH_ROOMS, SEARCH_ITEMS, ITEMS_ROOMS))
+
+#: The services that listen. What is published waits for each of them, however long that is not there.
+SUBSCRIBERS = tuple(dict.fromkeys(queue.subscriber for queue in TOPOLOGY.queues))
+
+
+def check_subscribers(subscribers: Collection[str], *, running: str = "") -> None:
+    """Raises WrongSetting where SUBSCRIBERS names others, or not the one whose consumer is `running`."""
+    if unknown := [name for name in subscribers if name not in SUBSCRIBERS]:
+        raise WrongSetting("SUBSCRIBERS", f"must be among {', '.join(SUBSCRIBERS)}, not {unknown[0]!r}")
+    if running and running not in subscribers:
+        raise WrongSetting("SUBSCRIBERS", f"must name {running}, whose consumer this is: relays keep nothing for others")

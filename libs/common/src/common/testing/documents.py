@@ -24,7 +24,7 @@ _LINK = re.compile(r"\]\((?!https?:|#)(?P<path>[^)#\s]+)(?:#[^)\s]*)?\)")
 class Step:
     """A block of code. `notes` are the HTML comments right before it, which readers do not see; `shown` is the text block behind it.
 
-    A text block with notes of its own is a step by itself.
+    A text block with notes of its own is a step by itself. A note `shows …` is a line of such a block that readers do not see.
     """
 
     language: str
@@ -156,7 +156,8 @@ def _blocks(lines: Sequence[str]) -> Iterator[Step]:
         if opened is not None:
             ticks, language, start = opened
             if line.strip() == ticks:
-                yield Step(language, "\n".join([*code, ""]), start, tuple(notes))
+                shown = "".join(f"{note.removeprefix('shows ')}\n" for note in notes if note.startswith("shows "))
+                yield Step(language, "\n".join([*code, ""]), start, tuple(notes), shown)
                 opened, notes, code = None, [], []
             else:
                 code.append(line)

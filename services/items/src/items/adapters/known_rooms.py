@@ -1,6 +1,6 @@
 """What is known of rooms, in the database of the items."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -15,6 +15,8 @@ from items.domain import KnownRoom, Place, Unsettled
 from items.ports import KnownRooms
 
 _UNSETTLED = known_rooms.c.unsettled.is_not(None)
+#: Rooms that a scan reads at a time.
+_PAGE = 1000
 
 
 class SqlKnownRooms(KnownRooms):
@@ -46,6 +48,30 @@ class SqlKnownRooms(KnownRooms):
         # In the order of their ids: two who learn the same rooms would else wait for each other.
         with transaction(self._engine) as connection:
             connection.execute(put, [_row(newest[id]) for id in sorted(newest)])
+
+    def correct(self, rooms: Sequence[tuple[KnownRoom, KnownRoom]]) -> None:
+        with transaction(self._engine) as connection:
+            for seen, right in sorted(rooms, key=lambda pair: pair[0].id):  # in the order in which `learn` locks them
+                told, row = _row(seen), _row(right)
+                this = update(known_rooms).where(
+                    known_rooms.c.id == seen.id,
+                    known_rooms.c.version == seen.version,
+                    known_rooms.c.place_hash == told["place_hash"],
+                )
+                connection.execute(this.values(row))
+
+    def scan(self) -> Iterator[KnownRoom]:
+        after = None
+        while True:
+            wanted = select(known_rooms).order_by(known_rooms.c.id).limit(_PAGE)
+            if after is not None:
+                wanted = wanted.where(known_rooms.c.id > after)
+            with self._engine.connect() as connection:
+                rows = connection.execute(wanted).all()
+            if not rows:
+                return
+            yield from map(_known, rows)
+            after = rows[-1].id
 
     def unsettled(self, limit: int, without: Collection[str] = ()) -> Sequence[Unsettled]:
         wanted = (

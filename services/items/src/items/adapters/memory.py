@@ -1,7 +1,7 @@
 """What is known of rooms, in memory: the same promises as the database's, but durable only as long as the object lives."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from uuid import uuid4
 
 from items.domain import KnownRoom, Unsettled
@@ -26,6 +26,17 @@ class MemoryKnownRooms(KnownRooms):
                 if known is None or known.version < room.version:
                     same = known is not None and _says_the_same(known, room)
                     self._rooms[room.id] = room, mark if same and mark is None else str(uuid4())
+
+    def correct(self, rooms: Sequence[tuple[KnownRoom, KnownRoom]]) -> None:
+        with self._lock:
+            for seen, right in rooms:
+                if self._rooms[seen.id][0] == seen:
+                    self._rooms[seen.id] = right, str(uuid4())
+
+    def scan(self) -> Iterator[KnownRoom]:
+        with self._lock:
+            rooms = [room for room, _ in self._rooms.values()]
+        yield from sorted(rooms, key=lambda room: room.id)
 
     def unsettled(self, limit: int, without: Collection[str] = ()) -> Sequence[Unsettled]:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The rooms service, asked over HTTP for rooms of which nothing is known yet."""
+"""The rooms service, asked over HTTP: for rooms of which nothing is known yet, and for all that it keeps."""
 
 import threading
 import time
@@ -16,9 +16,10 @@ from common.deadline import Deadline
 from common.errors import Unavailable, WrongSetting
 from common.events.codec import Undecodable
 from common.events.container import Container
+from common.listings.client import ListingsClient
 from common.security.client import NO_CREDENTIALS
 from items.domain import KnownRoom, Place
-from items.ports import RoomsService
+from items.ports import KeptRooms, RoomsService
 
 #: Times that it is asked until it answers, and rooms that it is asked for at a time.
 TRIES, TOGETHER = 3, 100
@@ -167,6 +168,14 @@ class HttpRoomsService(RoomsService):
                 self._absent.move_to_end(id)
             while len(self._absent) > MOST_REMEMBERED:
                 self._absent.popitem(last=False)
+
+
+class RoomsExport(KeptRooms):
+    def __init__(self, client: ListingsClient) -> None:
+        self._client = client
+
+    def __call__(self, ids: Collection[str] | None = None) -> Iterator[KnownRoom]:
+        return map(_known, self._client.exported(ids))
 
 
 def _bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from common.listings.domain import Aggregate
 from common.listings.sql import SqlListings
 from items.adapters.known_rooms import unsettle
 from items.adapters.tables import known_rooms
-from items.domain import Item
+from items.domain import Item, Place
 from items.ports import Items
 
 
@@ -16,20 +16,30 @@ class SqlItems(SqlListings, Items):
     def of_room(self, room_id: str, after: str | None, limit: int) -> Sequence[Item]:
         return [each for each in self.list({"room_id": room_id}, after, limit) if isinstance(each, Item)]
 
+    def in_unknown_rooms(self, after: str | None, limit: int) -> Sequence[str]:
+        rows = self._rows
+        known = select(known_rooms.c.id).where(known_rooms.c.id == rows.c.room_id)
+        wanted = select(rows.c.room_id).distinct().where(rows.c.room_id.is_not(None), self._alive, ~known.exists())
+        if after is not None:
+            wanted = wanted.where(rows.c.room_id > after)
+        with self._engine.connect() as connection:
+            return list(connection.scalars(wanted.order_by(rows.c.room_id).limit(limit)))
+
     def movable(self, listing: Aggregate) -> bool:
         return listing.located is not None
 
     def held(self, connection: Connection, listings: Sequence[Aggregate]) -> Sequence[bool]:
-        """Each room must be known in the very version that its item tells of, and stays so until the item is written."""
+        """Each room must be known as its item tells of it, and stays so until the item is written.
+
+        In the same version it may be another place: after a repair, of rooms that were restored from an old backup.
+        """
         wanted = {each.given.room_id for each in listings if isinstance(each, Item)}
-        here = select(known_rooms.c.id, known_rooms.c.version).where(
-            known_rooms.c.id.in_(wanted), known_rooms.c.place.is_not(None)
-        )
+        here = select(known_rooms.c.id, known_rooms.c.place).where(known_rooms.c.id.in_(wanted), known_rooms.c.place.is_not(None))
         # Shared: any number of items of one room are written at a time, but not while what is known of it changes.
         rows = connection.execute(here.order_by(known_rooms.c.id).with_for_update(read=True))
-        versions: dict[str | None, int] = {row.id: row.version for row in rows}
+        places: dict[str | None, Place] = {row.id: Place.restored(row.place) for row in rows}
         return [
-            isinstance(each, Item) and each.located is not None and versions.get(each.given.room_id) == each.located.version
+            isinstance(each, Item) and each.located is not None and places.get(each.given.room_id) == each.located
             for each in listings
         ]
 
