@@ -13,7 +13,8 @@ import httpx
 class Deadline:
     """Hand `extensions` to httpx with each request of the exchange: when the time is over, its connections are shut, and reading ends.
 
-    `over` tells afterwards whether that is why it failed. What comes before a connection (names) is bounded by the client's timeout alone.
+    `over` tells afterwards whether that is why it failed; what was read without a length may be cut off then, and look whole. Before
+    there is a connection others set the bounds: the resolver for a name, the client's timeout for each of its addresses.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -35,7 +35,7 @@ class KnownRooms(ABC):
     @abstractmethod
     def unsettled(self, limit: int, without: Collection[str] = ()) -> Sequence[Unsettled]:
         """Up to so many rooms, but for those `without`, whose items may not tell yet where they are, in no order: none waits
-        behind one that changes all the time."""
+        behind one that changes, or fails, all the time."""
 
     @abstractmethod
     def count(self) -> tuple[int, int, int]:
@@ -55,7 +55,7 @@ class RoomsService(ABC):
 
     @abstractmethod
     def trouble(self) -> str:
-        """Why the last question got no answer; empty where it got one, or nothing was asked yet. Asks nothing."""
+        """Why the last question got no answer, and when that was; empty where it got one, or nothing was asked yet. Asks nothing."""
 
 
 class KeptRooms(ABC):

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from common.db.engine import transaction
+from common.testing.waiting import eventually
 from items.adapters.memory import MemoryKnownRooms
 from items.adapters.tables import known_rooms
 from items.domain import KnownRoom
@@ -148,6 +149,25 @@ def test_so_many_unsettled_ones_are_given_out(known, a_room: Make):
     rest = known.unsettled(3)
     assert (len(first), len(rest)) == (3, 2)
     assert {each.room.id for each in (*first, *rest)} == {room.id for room in rooms}
+
+
+def test_rooms_that_are_left_out_are_not_given_out(known, a_room: Make):
+    rooms = [a_room() for _ in range(5)]
+    known.learn(rooms)
+    without = [room.id for room in rooms[:3]]
+    assert {each.room.id for each in known.unsettled(10, without)} == {room.id for room in rooms[3:]}
+
+
+def test_rooms_that_are_never_settled_hold_up_no_other(known, a_room: Make):
+    rooms = [a_room() for _ in range(9)]
+    known.learn(rooms)
+    seen: set[str] = set()
+
+    def all_were_given_out() -> bool:
+        seen.update(each.room.id for each in known.unsettled(3))
+        return seen == {room.id for room in rooms}
+
+    eventually(all_were_given_out)
 
 
 def test_rooms_that_change_all_the_time_hold_up_no_other(known, a_room: Make):

@@ -74,11 +74,13 @@ class SqlKnownRooms(KnownRooms):
             after = rows[-1].id
 
     def unsettled(self, limit: int, without: Collection[str] = ()) -> Sequence[Unsettled]:
-        wanted = (
-            select(known_rooms).where(_UNSETTLED, known_rooms.c.id.not_in(without)).order_by(known_rooms.c.unsettled).limit(limit)
-        )
+        mark, start = known_rooms.c.unsettled, str(uuid4())  # from anywhere on: any number that fails all the time hides no other
+        wanted = select(known_rooms).where(_UNSETTLED, known_rooms.c.id.not_in(without)).order_by(mark)
+        rows: list[Row[Any]] = []
         with self._engine.connect() as connection:
-            return [Unsettled(room=_known(row), mark=row.unsettled) for row in connection.execute(wanted)]
+            for part in (mark >= start, mark < start):
+                rows += connection.execute(wanted.where(part).limit(limit - len(rows)))
+        return [Unsettled(room=_known(row), mark=row.unsettled) for row in rows]
 
     def count(self) -> tuple[int, int, int]:
         deleted = known_rooms.c.place.is_(None)

@@ -41,7 +41,9 @@ class MemoryKnownRooms(KnownRooms):
     def unsettled(self, limit: int, without: Collection[str] = ()) -> Sequence[Unsettled]:
         with self._lock:
             marked = [Unsettled(room=room, mark=mark) for room, mark in self._rooms.values() if mark is not None]
-        return sorted((each for each in marked if each.room.id not in without), key=lambda each: each.mark)[:limit]
+        start = str(uuid4())
+        wanted = [each for each in marked if each.room.id not in without]
+        return sorted(wanted, key=lambda each: (each.mark < start, each.mark))[:limit]
 
     def count(self) -> tuple[int, int, int]:
         with self._lock:

@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from math import ceil
 from ssl import SSLContext
@@ -25,8 +26,9 @@ from items.ports import KeptRooms, RoomsService
 TRIES, TOGETHER = 3, 100
 #: Bytes of an answer: more than the largest rooms take.
 LONGEST = 64 * 1024 * 1024
-#: Seconds: how long a question waits for its turn, which holds up a thread of the API; and how long one that is silent is left alone.
-PATIENCE, REST = 0.1, 5.0
+#: Seconds: without an answer to anybody, after which nobody waits for a turn any more, which holds up a thread of the API; and how long
+#: a service that is silent is left alone.
+PATIENCE, REST = 0.25, 5.0
 #: Ids that were found to name no room: how many are remembered, and for how many seconds.
 MOST_REMEMBERED, REMEMBERED = 10_000, 30.0
 #: What may pass by itself; that we may not ask, or ask something that is not there, does not.
@@ -58,8 +60,8 @@ class HttpRoomsService(RoomsService):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`timeout` in seconds is for one question, from the token for it to the last byte of the answer; at most `calls` are under way at
-        a time, and who gets no turn within `patience` is refused. So is everybody while it rests after it was silent to all tries of a
-        question; then a single one is let through once, until it answers again.
+        a time. Others wait for their turn, but are refused once none of these ended for `patience`. So is everybody while it rests after
+        it was silent to all tries of a question; then a single one is let through once, until it answers again.
 
         Connects to nothing yet, and holds nothing open between questions.
         """
@@ -68,7 +70,7 @@ class HttpRoomsService(RoomsService):
             httpx.URL(url)
         except httpx.InvalidURL as error:
             raise WrongSetting("ROOMS_URL", f"cannot be used: {error}") from error
-        self._turns = threading.BoundedSemaphore(calls)
+        self._free, self._ended = calls, threading.Condition()
         self._absent: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
         self._clock, self._patience = clock, patience
@@ -118,16 +120,22 @@ class HttpRoomsService(RoomsService):
     def _heard(self, silent: bool, trouble: str) -> None:
         with self._lock:
             self._rests_until = self._clock() + REST if silent else None
-            self._trouble = trouble
+            self._trouble = f"{trouble} (asked at {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ})" if trouble else ""
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=self._patience):
-            raise _NotAsked("the rooms service", "too many questions are under way", retry_after=2)
+        ends = time.monotonic() + self._timeout
+        with self._ended:
+            while not self._free:  # one that answers has turns for all before long, one that hangs has none
+                if not self._ended.wait(min(self._patience, ends - time.monotonic())):
+                    raise _NotAsked("the rooms service", "too many questions are under way", retry_after=2)
+            self._free -= 1
         try:
             yield
         finally:
-            self._turns.release()
+            with self._ended:
+                self._free += 1
+                self._ended.notify_all()
 
     def _asked(self, ids: list[str]) -> dict[str, KnownRoom]:
         with Deadline(self._timeout) as deadline:
@@ -153,6 +161,8 @@ class HttpRoomsService(RoomsService):
                     reason += f" ({NO_CREDENTIALS})"
                 raise kind("the rooms service", reason, retry_after=2)
             told = [_known(datum) for datum in self._container.read(_bounded(answer.iter_bytes()))]
+            if deadline.over:  # an answer that ends with its connection looks whole then: what it lacks would pass for absent
+                raise httpx.ReadTimeout("the answer takes too long")
         return {room.id: room for room in told if room.id in ids}
 
     def _known_to_be_absent(self, ids: Collection[str]) -> set[str]:
