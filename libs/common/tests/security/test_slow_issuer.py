@@ -74,6 +74,28 @@ def test_a_fetch_takes_no_longer_than_the_question_for_which_it_is() -> None:
         assert deadline.over
 
 
+def test_who_has_less_time_does_not_wait_for_the_fetch_of_one_who_has_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(security, "_TIMEOUT", 30.0)
+    asked, release = threading.Event(), threading.Event()
+
+    def silent(_: socket.socket) -> None:
+        asked.set()
+        release.wait(20)
+
+    with issuing(silent) as url, ThreadPoolExecutor(1) as pool, Deadline(0.2) as deadline:
+        auth = ClientCredentials(url, "items", lambda: "secret", "admin")
+        patient = pool.submit(httpx.get, "http://rooms.example", auth=auth)
+        try:
+            assert asked.wait(20)
+            with pytest.raises(Unavailable, match="it takes too long"), httpx.Client(auth=auth) as client:
+                client.get("http://rooms.example", extensions=deadline.extensions)
+            assert not patient.done(), "it still has the lock"
+        finally:
+            release.set()
+        with pytest.raises(Unavailable):
+            patient.result()
+
+
 def test_an_answer_without_end_is_not_read() -> None:
     def flood(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
