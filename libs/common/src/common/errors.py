@@ -23,7 +23,7 @@ class Conflict(AtriumError):
     """Another listing already has this value."""
 
     field: str
-    existing_id: str
+    existing_id: str  # empty where it is gone again, or hidden from who asks
 
     def __str__(self) -> str:
         return f"another listing already has this {self.field}"

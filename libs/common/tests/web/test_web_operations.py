@@ -12,7 +12,9 @@ import httpx
 import pytest
 from injector import Binder
 
+from common.errors import Conflict
 from common.observability import current
+from common.web.problems import ProblemTable
 from common.web.serve import running
 
 JSON = {"Content-Type": "application/json"}
@@ -63,6 +65,11 @@ def test_a_conflict_leads_to_the_one_that_exists(client: httpx.Client) -> None:
     assert conflict.headers["Location"] == here
     assert conflict.json()["field"] == "url"
     assert here.endswith(conflict.json()["existing_id"])
+
+
+def test_a_conflict_leads_nowhere_where_none_may_be_named() -> None:
+    problem = ProblemTable("/v1.0/toys/{}".format).problem(Conflict("url", ""))
+    assert (problem.extensions["existing_id"], problem.headers) == ("", ())
 
 
 def test_a_deleted_toy_is_gone(client: httpx.Client) -> None:

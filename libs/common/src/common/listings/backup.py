@@ -23,9 +23,10 @@ from common.events.codec import Undecodable
 from common.events.container import MAGIC, Container
 from common.listings.domain import Kind
 from common.listings.export import kept
-from common.listings.import_file import api_client, detail_of
+from common.listings.import_file import api_client, refusal
 from common.listings.ports import Kept, Restored
 from common.listings.use_cases import Restore
+from common.security.principal import ADMIN
 from common.web.validation import Schema
 
 #: Listings that one transaction restores.
@@ -81,8 +82,7 @@ def export_file(file: str, kind: Kind, url: str, container: Container, auth: htt
             with client.stream("GET", f"{kind.path}/export") as response:
                 if response.status_code != httpx.codes.OK:
                     response.read()
-                    reason = f"it answered {response.status_code} {detail_of(response)}".rstrip()
-                    raise Unavailable(f"the API at {client.base_url}", reason)
+                    raise refusal(client, response, ADMIN)
                 for datum in container.read(_copied(response.iter_bytes(), out, report)):
                     report.count(kind.plural if datum[kind.singular] else "deleted")
         except httpx.TransportError as error:

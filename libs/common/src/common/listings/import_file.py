@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from common.errors import Unavailable, WrongSetting
 from common.listings.domain import Kind
+from common.security.client import wanted
 
 #: Lines and bytes per request: enough to keep the API busy, few enough to start anew when it goes away.
 PORTION, PORTION_BYTES = 2000, 8 * 1024 * 1024
@@ -153,11 +154,16 @@ def _outcomes(client: httpx.Client, kind: Kind, lines: list[bytes]) -> Iterator[
             yield from _read(client, kind, response.iter_bytes())
             return
         response.read()
-    detail = detail_of(response)
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-        yield {"line": 0, "outcome": "aborted", "problem": {"detail": detail or "it answered 503"}}
+        yield {"line": 0, "outcome": "aborted", "problem": {"detail": detail_of(response) or "it answered 503"}}
         return
-    raise Unavailable(f"the API at {client.base_url}", f"it answered {response.status_code} {detail}".rstrip())
+    raise refusal(client, response, f"{kind.plural}:write")
+
+
+def refusal(client: httpx.Client, response: httpx.Response, scope: str) -> Unavailable:
+    """That an operation which needs this scope was answered otherwise than it should; the response has been read."""
+    told = f"it answered {response.status_code}", detail_of(response), wanted(response, scope)
+    return Unavailable(f"the API at {client.base_url}", " ".join(filter(None, told)))
 
 
 def detail_of(response: httpx.Response) -> str:

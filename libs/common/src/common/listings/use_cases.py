@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from uuid_utils import uuid7
 
 from common.backoff import Backoff
-from common.errors import Forbidden, Invalid, NotFound, Stale, Unavailable
+from common.errors import Conflict, Forbidden, Invalid, NotFound, Stale, Unavailable
 from common.listings.domain import Aggregate, Given, Kind, Located
 from common.listings.fields import web_url
 from common.listings.ports import Clock, Filter, Kept, Listings, Locator, Once, Overtaken, Restored, Summary
@@ -42,6 +42,8 @@ class Publish:
 
         try:
             return _overtaking(published, None)
+        except Conflict as conflict:
+            raise _disclosed(conflict, self.listings, by) from conflict
         except (Invalid, Unavailable):
             if once is not None:  # it may have been possible when it came first
                 self.listings.recall(once)
@@ -71,7 +73,10 @@ class Revise:
             self.listings.put(listing)
             return listing
 
-        return _overtaking(revised, expected)
+        try:
+            return _overtaking(revised, expected)
+        except Conflict as conflict:
+            raise _disclosed(conflict, self.listings, by) from conflict
 
 
 @dataclass(frozen=True)
@@ -242,7 +247,7 @@ class Import:
         except Invalid as error:
             return Imported("invalid", id, error)
         except Forbidden as error:
-            return Imported("forbidden", id, error)
+            return Imported("forbidden", id if current is not None and may_see(current, by) else None, error)
         return given if current is None or current.given != given else Imported("unchanged", id)
 
     def _written(self, changes: dict[int, tuple[Aggregate | None, Given]], by: Principal) -> dict[int, Imported]:
@@ -278,6 +283,15 @@ def require_owner(listing: Aggregate, by: Principal) -> None:
     """Raises Forbidden. What was written by nobody in particular, as before there was an issuer, is for admins to change."""
     if not by.is_admin and (not listing.owner or listing.owner != by.owner):
         raise Forbidden("this listing belongs to somebody else")
+
+
+def _disclosed(conflict: Conflict, listings: Listings, by: Principal) -> Conflict:
+    """What may be said of it: which listing is in the way only to who may see that one."""
+    try:
+        seen = bool(conflict.existing_id) and may_see(listings.get(conflict.existing_id), by)
+    except NotFound:  # gone since
+        seen = False
+    return conflict if seen else Conflict(conflict.field, "")
 
 
 def _for_change(listings: Listings, id: str, by: Principal, expected: Collection[int] | None) -> Aggregate:

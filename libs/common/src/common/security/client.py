@@ -16,8 +16,9 @@ from common.security.config import SecurityConfig
 
 _TIMEOUT = 5.0  # seconds, for all of a fetch, and for who waits for that of another
 _LONGEST = 64 * 1024  # bytes of an issuer's answer
+_SETTINGS = "OAUTH_CLIENT_ID, OAUTH_CLIENT_SECRET and OAUTH_TOKEN_URL, or OAUTH_TOKEN_FILE"
 #: What to do where a neighbour wants a token and nothing is set.
-NO_CREDENTIALS = "it wants a token: set OAUTH_CLIENT_ID, OAUTH_CLIENT_SECRET and OAUTH_TOKEN_URL, or OAUTH_TOKEN_FILE"
+NO_CREDENTIALS = f"it wants a token: set {_SETTINGS}"
 _EARLY = 30.0  # seconds before its end a token is no longer used; of a short one, half its life
 _LIFE = 60.0  # of a token whose issuer does not say
 
@@ -38,6 +39,13 @@ def service_auth(config: SecurityConfig, scope: str) -> httpx.Auth | None:
         return _read(file) if file else config.oauth_client_secret
 
     return ClientCredentials(config.oauth_token_url, config.oauth_client_id, secret, scope)
+
+
+def wanted(answer: httpx.Response, scope: str) -> str:
+    """What was missing where the answer is 401 or 403, in parentheses, to be put behind it; empty for any other."""
+    if answer.status_code not in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return ""
+    return f"(it wants a token with the scope {scope}, as these settings give it: {_SETTINGS})"
 
 
 def _read(file: Path) -> str:

@@ -61,7 +61,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "method-not-allowed": Kind(405, "Not at this path", "The path exists, but not with this method; `Allow` lists those it has."),
     "timeout": Kind(408, "The request took too long to arrive", "The body did not arrive in time; send it again."),
-    "conflict": Kind(409, "It exists already", "Another listing has the value that `field` names; `Location` leads to it."),
+    "conflict": Kind(
+        409, "It exists already", "Another listing has the value that `field` names; `Location` leads to it, if you may see it."
+    ),
     "gone": Kind(410, "It will never be here", "What was to be here could not be had; `reason` says why."),
     "stale": Kind(
         412, "It has changed since you read it", "Read it again, apply your change, and send the new `ETag` in `If-Match`."
@@ -150,7 +152,7 @@ class ProblemTable:
                     "existing_id": error.existing_id,
                     "errors": errors_as_json([FieldError("body", error.field, str(error))]),
                 },
-                (("Location", location(error.existing_id)),) if location else (),
+                (("Location", location(error.existing_id)),) if location and error.existing_id else (),
             ),
             InvalidToken: lambda error: Problem("unauthorized", str(error), {}, (_challenge("invalid_token", str(error)),)),
             MissingScope: lambda error: Problem(

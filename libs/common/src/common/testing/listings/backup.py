@@ -236,6 +236,11 @@ class TestBrokenExport(Exported):
             (HEAD + b"4\r\nObj\x01\r\n0\r\n\r\n", "what it sent is no export of {plural}: it ends too early"),
             (HEAD + b"6\r\n<html>\r\n0\r\n\r\n", "what it sent is no export of {plural}: it does not start like"),
             (b'HTTP/1.1 503 Busy\r\nContent-Length: 19\r\n\r\n{"detail": "a war"}', "it answered 503 a war"),
+            (
+                b"HTTP/1.1 401 Who\r\nContent-Length: 0\r\n\r\n",
+                "it answered 401 (it wants a token with the scope admin, as these",
+            ),
+            (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "OAUTH_CLIENT_SECRET and OAUTH_TOKEN_URL, or OAUTH_TOKEN_FILE)"),
         ],
     )
     def test_it_never_looks_whole(self, run: Run, tested: Tested, file: Path, answer: bytes, reason: str) -> None:

@@ -184,6 +184,18 @@ class TestImportOfFiles:
         assert Path(f"{file}.rejected.ndjson").read_bytes() == content[1] + b"\n"
         assert Path(f"{file}.rejected.txt").read_text() == "line 2: another's\n"
 
+    @pytest.mark.parametrize("status_line", ["401 Unauthorized", "403 Forbidden"])
+    def test_who_may_not_import_is_told_the_scope_and_the_settings(
+        self, run: Run, tested: Tested, listing: Make, tmp_path: Path, status_line: str
+    ) -> None:
+        file = written(tmp_path / "a.ndjson", [listing()])
+        refused = b'HTTP/1.1 %s\r\nContent-Length: 19\r\n\r\n{"detail": "a war"}' % status_line.encode()
+        with scripted([lambda _: refused]) as (url, _):
+            status, _, said = run("import", file, "--url", url)
+        told = f"it answered {status_line[:3]} a war (it wants a token with the scope {tested.kind.plural}:write, "
+        assert (status, told in said) == (2, True), said
+        assert all(name in said for name in ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_TOKEN_URL", "OAUTH_TOKEN_FILE"))
+
 
 Answer = Callable[[list[bytes]], bytes]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"

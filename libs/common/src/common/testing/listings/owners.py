@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from common.errors import Forbidden, NotFound
+from common.errors import Conflict, Forbidden, NotFound
 from common.listings.domain import Aggregate, Given
 from common.listings.lines import ImportLines
 from common.listings.ports import Locator, SystemClock
@@ -29,18 +29,18 @@ class Desk:
 
     def __init__(self, shelf: Shelf) -> None:
         listings, kind, clock = shelf.listings, shelf.tested.kind, SystemClock()
-        self._given = kind.given
+        self.kind = kind
         self.publish = Publish(kind, listings, LOCATOR, clock)
         self.revise = Revise(listings, LOCATOR, clock)
         self.withdraw, self.read, self.browse = Withdraw(listings, clock), Read(listings), Browse(listings)
         self.load = Import(kind, listings, LOCATOR, clock)
 
     def published(self, by: Principal, body: Body) -> Aggregate:
-        return self.publish(self._given.parse(body), by)
+        return self.publish(self.kind.given.parse(body), by)
 
     def renamed(self, listing: Aggregate, by: Principal, name: str) -> Aggregate:
         def renaming(current: Aggregate) -> Given:
-            return self._given.restored(current.given.document() | {"name": name})
+            return self.kind.given.restored(current.given.document() | {"name": name})
 
         return self.revise(listing.id, renaming, by)
 
@@ -126,6 +126,23 @@ class TestOwners:
         assert [each.outcome for each in desk.load([hers | {"name": "hers"}, new], ANN)] == ["updated", "forbidden"]
         assert [each.outcome for each in desk.load([hers, new | {"name": "x"}], ADMIN)] == ["updated", "updated"]
         assert len(shelf.events()) == 5
+
+    def test_a_url_that_is_taken_does_not_tell_of_a_hidden_listing(self, desk: Desk, listing: Make) -> None:
+        hidden, seen = listing(is_visible=False), listing()
+        ids = {body["url"]: desk.published(ANN, body).id for body in (hidden, seen)}
+
+        def existing(by: Principal, body: Body, change: Aggregate | None) -> str:
+            given = desk.kind.given.parse(listing(url=body["url"]))
+            with pytest.raises(Conflict) as conflict:
+                desk.publish(given, by) if change is None else desk.revise(change.id, lambda _: given, by)
+            return conflict.value.existing_id
+
+        for by, told in ((BEN, ""), (ANN, ids[hidden["url"]]), (ADMIN, ids[hidden["url"]])):
+            for change in (None, desk.published(by, listing())):
+                assert existing(by, hidden, change) == told
+                assert existing(by, seen, change) == ids[seen["url"]]
+        (refused,) = desk.load([hidden | {"name": "his"}], BEN)
+        assert (refused.outcome, refused.id) == ("forbidden", None)
 
     def test_a_forbidden_line_is_answered_with_its_problem(self, own: Api, tested: Tested, listing: Make) -> None:
         hers = listing()
