@@ -1,6 +1,5 @@
 """The HTTP operations that every kind of listings has, one method each; the name is the operationId."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ import orjson
 from flask import request
 
 from common.errors import Invalid
-from common.listings.domain import Aggregate, Given, Kind
+from common.listings.domain import IDEMPOTENCY_KEY, Aggregate, Given, Kind
 from common.listings.ports import Filter, Once, Repeated
 from common.listings.showing import Showing
 from common.listings.use_cases import Browse, Publish, Read, Revise, Summarise, Withdraw
@@ -23,7 +22,6 @@ from common.web.pagination import decode_cursor, encode_cursor, next_link
 from common.web.validation import Schema
 
 Answer = tuple[Any, int, dict[str, str]]
-IDEMPOTENCY_KEY = "Idempotency-Key"
 
 
 @dataclass(frozen=True)
@@ -96,9 +94,7 @@ class Controller:
         key = request.headers.get(IDEMPOTENCY_KEY)
         if key is None:
             return None
-        scoped = "\n".join((by.owner, self.kind.plural, "create", key))
-        sent = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
-        return Once(hashlib.sha256(scoped.encode()).digest(), hashlib.sha256(sent).digest())
+        return Once.of(by.owner, self.kind.plural, "create", key, sent=orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
 
 
 def patched(kind: Kind, current: Aggregate, patch: dict[str, Any], schema: Schema) -> Given:

@@ -8,6 +8,9 @@ from typing import Any, Self
 
 from common.listings.fields import Image, plain_data
 
+#: The header by which a client says that what it sends again is still the same.
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
 
 class Given(ABC):
     """What the client gives, sanitised: a frozen dataclass with slots."""

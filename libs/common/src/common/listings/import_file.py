@@ -1,5 +1,6 @@
 """`import FILE`: sends a file of listings to the API in portions, shows how it goes, and keeps what was rejected."""
 
+import hashlib
 import sys
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from common.errors import Unavailable, WrongSetting
-from common.listings.domain import Kind
+from common.listings.domain import IDEMPOTENCY_KEY, Kind
 from common.security.client import wanted
 
 #: Lines and bytes per request: enough to keep the API busy, few enough to start anew when it goes away.
@@ -47,7 +48,8 @@ def import_file(file: str, kind: Kind, url: str, auth: httpx.Auth | None = None,
 
     Rejected lines are kept as they are beside the file, in `<file>.rejected.ndjson`, to be mended and imported; the reasons stand in
     `<file>.rejected.txt`. Raises WrongSetting for a file that cannot be read and a URL that is none, Unavailable when the API stays
-    away for `patience` seconds: importing the file again goes on where it stopped.
+    away for `patience` seconds: importing the file again goes on where it stopped. (Listings without a url are known again by their
+    place in the file and what is sent with them, for a day.)
     """
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False, emoji=False)
     report = Report()
@@ -119,27 +121,32 @@ def _sent(
 ) -> Iterator[dict[str, Any]]:
     """The outcome of each line, numbered from `first`; an API that is away or stops half-way is asked again for what it has not
     answered, and `waiting` is told why, once until it answers again.
+
+    What was answered is left blank then, so that all others keep their place, by which the API knows them again.
     """
+    key = f"{first}-{hashlib.sha256(b''.join(portion)).hexdigest()}"
     done, pause, deadline, told = 0, 0.2, time.monotonic() + patience, False
     while True:
         reason, answered = "it stopped half-way", 0
         try:
-            for outcome in _outcomes(client, kind, portion[done:]):
+            for outcome in _outcomes(client, kind, key, [b"\n"] * done + portion[done:]):
                 if outcome["outcome"] == "aborted":
                     reason = outcome["problem"].get("detail", reason)
                     break
                 answered = outcome["line"]
-                yield outcome | {"line": first + done + answered - 1}
+                yield outcome | {"line": first + answered - 1}
             else:
                 return
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
-        done += answered
+        done = max(done, answered)
         if answered:
             pause, deadline, told = 0.2, time.monotonic() + patience, False
         if time.monotonic() > deadline:
             line = first + done
-            raise Unavailable(f"the API at {client.base_url}", f"{reason}; importing the file again goes on from line {line}")
+            raise Unavailable(
+                f"the API at {client.base_url}", f"{reason}; importing the file again, as it is, goes on from line {line}"
+            )
         if not told:
             waiting(reason)
             told = True
@@ -147,8 +154,8 @@ def _sent(
         pause = min(2 * pause, 2.0)
 
 
-def _outcomes(client: httpx.Client, kind: Kind, lines: list[bytes]) -> Iterator[dict[str, Any]]:
-    headers = {"Content-Type": "application/x-ndjson"}
+def _outcomes(client: httpx.Client, kind: Kind, key: str, lines: list[bytes]) -> Iterator[dict[str, Any]]:
+    headers = {"Content-Type": "application/x-ndjson", IDEMPOTENCY_KEY: key}
     with client.stream("POST", f"{kind.path}/import", content=b"".join(lines), headers=headers) as response:
         if response.status_code == httpx.codes.OK:
             yield from _read(client, kind, response.iter_bytes())

@@ -1,7 +1,7 @@
 """Listings in memory: the same promises as the database's, but durable only as long as the object lives."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +42,10 @@ class MemoryListings(Listings):
             known = self._keys.get(once.key)
         if known is not None:
             raise Repeated(known[1]) if known[0] == once.body else KeyReused
+
+    def created(self, by: Collection[Once]) -> Mapping[bytes, tuple[bytes, str]]:
+        with self._lock:
+            return {each.key: (known[0], known[1]["id"]) for each in by if (known := self._keys.get(each.key)) is not None}
 
     def get(self, id: str) -> Aggregate:
         with self._lock:
@@ -85,9 +89,17 @@ class MemoryListings(Listings):
         living = sum(each.listing is not None for each in kept)
         return Summary(living, len(kept) - living, sum(each.version for each in kept))
 
-    def store(self, added: Sequence[Aggregate], revised: Sequence[Aggregate]) -> Sequence[bool]:
+    def store(
+        self, added: Sequence[Aggregate], revised: Sequence[Aggregate], once: Mapping[str, Once] | None = None
+    ) -> Sequence[bool]:
         with self._lock:
-            return [self._written(listing) for listing in (*added, *revised)]
+            if once and self.created(once.values()):
+                return [False] * (len(added) + len(revised))
+            written = [self._written(listing) for listing in (*added, *revised)]
+            for listing, done in zip(added, written, strict=False):
+                if done and once and listing.id in once:
+                    self._keys[once[listing.id].key] = once[listing.id].body, {"id": listing.id}, datetime.now(UTC)
+            return written
 
     def kept(self, ids: Collection[str] | None, after: str | None, limit: int) -> Sequence[Kept]:
         return [kept for kept in self._all() if (ids is None or kept.id in ids) and (after is None or kept.id > after)][:limit]

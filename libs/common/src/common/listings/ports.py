@@ -1,5 +1,6 @@
 """What the use cases of all kinds of listings need from the outside."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,11 @@ class Once:
 
     key: bytes
     body: bytes
+
+    @classmethod
+    def of(cls, *scope: str, sent: bytes) -> "Once":
+        """`scope` is whose key it is, what it is to create, and the key itself."""
+        return cls(hashlib.sha256("\n".join(scope).encode()).digest(), hashlib.sha256(sent).digest())
 
 
 @dataclass(eq=False)
@@ -135,6 +141,10 @@ class Listings(ABC):
         """Raises Repeated or KeyReused where `once` is known, and does nothing else."""
 
     @abstractmethod
+    def created(self, by: Collection[Once]) -> Mapping[bytes, tuple[bytes, str]]:
+        """By the key of those that are known: the body that it came with, and the id of what was created."""
+
+    @abstractmethod
     def get(self, id: str) -> Aggregate:
         """Raises NotFound, also for a deleted listing."""
 
@@ -162,11 +172,13 @@ class Listings(ABC):
         """As of one moment. Looks at every row."""
 
     @abstractmethod
-    def store(self, added: Sequence[Aggregate], revised: Sequence[Aggregate]) -> Sequence[bool]:
+    def store(
+        self, added: Sequence[Aggregate], revised: Sequence[Aggregate], once: Mapping[str, Once] | None = None
+    ) -> Sequence[bool]:
         """`add` and `put` for many, in one transaction; answers for each, `added` first, whether it was written.
 
         One that could not be written, as another has its url or changed it meanwhile, or as it is not where it was located any more,
-        leaves the others alone. Those revised keep their url.
+        leaves the others alone. Those revised keep their url. `once` is by id; where one of them has become known, nothing is written.
         """
 
     @abstractmethod

@@ -28,8 +28,8 @@ from common.images.table import Images, images_gauges, images_part
 from common.images.worker import ImageWorker
 from common.listings.backup import Restoration
 from common.listings.config import ListingsConfig
-from common.listings.controller import IDEMPOTENCY_KEY, Controller
-from common.listings.domain import Kind
+from common.listings.controller import Controller
+from common.listings.domain import IDEMPOTENCY_KEY, Kind
 from common.listings.export import ExportFile
 from common.listings.housekeeping import Housekeeping
 from common.listings.lines import ImportLines

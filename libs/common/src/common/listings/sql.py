@@ -74,6 +74,12 @@ class SqlListings(Listings):
         if known is not None:
             raise Repeated(orjson.loads(known.answer)) if known.body == once.body else KeyReused
 
+    def created(self, by: Collection[Once]) -> Mapping[bytes, tuple[bytes, str]]:
+        keys = self._tables.keys
+        wanted = select(keys.c.key, keys.c.body, keys.c.answer).where(keys.c.key.in_([each.key for each in by]))
+        with self._engine.connect() as connection:
+            return {row.key: (row.body, orjson.loads(row.answer)["id"]) for row in connection.execute(wanted)}
+
     def get(self, id: str) -> Aggregate:
         with self._engine.connect() as connection:
             row = connection.execute(select(self._rows).where(self._rows.c.id == id, self._alive)).one_or_none()
@@ -105,7 +111,9 @@ class SqlListings(Listings):
         with self._engine.connect() as connection:
             return Summary(*map(int, connection.execute(everything).one()))
 
-    def store(self, added: Sequence[Aggregate], revised: Sequence[Aggregate]) -> Sequence[bool]:
+    def store(
+        self, added: Sequence[Aggregate], revised: Sequence[Aggregate], once: Mapping[str, Once] | None = None
+    ) -> Sequence[bool]:
         # Everyone takes the rows' locks in one order: two who store the same listings would else wait for each other.
         new = sorted(added, key=lambda listing: (listing.given.url or "", listing.id))
         changed = sorted(revised, key=lambda listing: (listing.id, listing.version))
@@ -119,16 +127,26 @@ class SqlListings(Listings):
         revisions = [self._revision(listing, event) for listing, event in zip(changed, updates, strict=True)]
         events, listings = [*creations, *updates], [*new, *changed]
         self._gate.admit(len(events))
-        written = write_all(
-            self._engine,
-            self._addition(),
-            rows,
-            revisions,
-            self._tables.outbox,
-            events,
-            [self._beside(listing) for listing in listings],
-            (lambda connection: self._all_held(connection, listings)) if any(map(self.movable, listings)) else None,
-        )
+        beside = [self._beside(listing) for listing in listings]
+        once = once or {}
+        for position, listing in enumerate(new):
+            if listing.id in once:
+                beside[position] = [*beside[position], self._key(once[listing.id], {"id": listing.id})]
+        try:
+            written = write_all(
+                self._engine,
+                self._addition(),
+                rows,
+                revisions,
+                self._tables.outbox,
+                events,
+                beside,
+                (lambda connection: self._all_held(connection, listings)) if any(map(self.movable, listings)) else None,
+            )
+        except IntegrityError:
+            if not self.created(once.values()):
+                raise
+            return [False] * len(listings)
         self._doorbell.ring()
         done = {(listing.id, listing.version): ok for listing, ok in zip(listings, written, strict=True)}
         return [done[listing.id, listing.version] for listing in (*added, *revised)]
@@ -206,9 +224,7 @@ class SqlListings(Listings):
         self._gate.admit()
         beside = [*self._beside(listing)]
         if once is not None:
-            answer = orjson.dumps(self._shown(listing), option=orjson.OPT_UTC_Z)
-            key = {"key": once.key, "body": once.body, "answer": answer, "created_at": datetime.now(UTC)}
-            beside.append(Beside(self._tables.keys, [key]))
+            beside.append(self._key(once, self._shown(listing)))
         held: Callable[[Connection], bool] | None = None
         if self.movable(listing):
             held = lambda connection: all(self.held(connection, [listing]))  # noqa: E731
@@ -227,6 +243,11 @@ class SqlListings(Listings):
         if written:
             self._doorbell.ring()
         return written
+
+    def _key(self, once: Once, answer: Mapping[str, Any]) -> Beside:
+        """Written with what was created; that it is there already is an IntegrityError."""
+        kept = orjson.dumps(answer, option=orjson.OPT_UTC_Z)
+        return Beside(self._tables.keys, [{"key": once.key, "body": once.body, "answer": kept, "created_at": datetime.now(UTC)}])
 
     def _all_held(self, connection: Connection, listings: Sequence[Aggregate]) -> Sequence[bool]:
         movable = [listing for listing in listings if self.movable(listing)]

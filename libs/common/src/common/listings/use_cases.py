@@ -1,7 +1,7 @@
 """What can be done with listings of any kind, one class per verb."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -9,7 +9,7 @@ from uuid_utils import uuid7
 
 from common.backoff import Backoff
 from common.errors import Conflict, Forbidden, Invalid, NotFound, Stale, Unavailable
-from common.listings.domain import Aggregate, Given, Kind, Located
+from common.listings.domain import IDEMPOTENCY_KEY, Aggregate, Given, Kind, Located
 from common.listings.fields import web_url
 from common.listings.ports import Clock, Filter, Kept, Listings, Locator, Once, Overtaken, Restored, Summary
 from common.security.principal import Principal
@@ -190,11 +190,15 @@ class Import:
     locator: Locator
     clock: Clock
 
-    def __call__(self, documents: Sequence[dict[str, Any]], by: Principal) -> list[Imported]:
+    def __call__(
+        self, documents: Sequence[dict[str, Any]], by: Principal, once: Mapping[int, Once] | None = None
+    ) -> list[Imported]:
         """One answer per document, in order; each has been accepted by the API's schema. Raises Unavailable.
 
-        Documents with the same url come one after the other, as if each had been sent alone; without a url each is a new listing.
+        Documents with the same url come one after the other, as if each had been sent alone; without a url each is a new listing, or
+        the one that was created when it came before: `once` says so, by its position.
         """
+        once = once or {}
         outcomes: dict[int, Imported] = {}
         waiting: dict[int, str | None] = {}
         for line, document in enumerate(documents):
@@ -204,7 +208,7 @@ class Import:
                 outcomes[line] = Imported("invalid", problem=error)
         fruitless, backoff = 0, _backoff()
         while waiting:
-            settled = self._round(documents, waiting, by)
+            settled = self._repeated(waiting, once) or self._round(documents, waiting, by, once)
             outcomes |= settled
             waiting = {line: url for line, url in waiting.items() if line not in settled}
             fruitless = 0 if settled else fruitless + 1
@@ -216,7 +220,15 @@ class Import:
                 time.sleep(backoff.pause())
         return [outcomes[line] for line in range(len(documents))]
 
-    def _round(self, documents: Sequence[dict[str, Any]], waiting: dict[int, str | None], by: Principal) -> dict[int, Imported]:
+    def _repeated(self, waiting: Mapping[int, str | None], once: Mapping[int, Once]) -> dict[int, Imported]:
+        """Those that came before."""
+        asked = {line: once[line] for line in waiting if line in once}
+        known = self.listings.created(asked.values()) if asked else {}
+        return {line: _again(*known[each.key], each) for line, each in asked.items() if each.key in known}
+
+    def _round(
+        self, documents: Sequence[dict[str, Any]], waiting: dict[int, str | None], by: Principal, once: Mapping[int, Once]
+    ) -> dict[int, Imported]:
         """Those of `waiting` (line → url) that could be settled: not the ones that another writer overtook, nor lines behind a
         write of the same listing, which depend on how that ends.
         """
@@ -235,7 +247,7 @@ class Import:
             changes[line] = current, outcome
             if url is not None:
                 being_written.add(url)
-        return settled | self._written(changes, by)
+        return settled | self._written(changes, by, once)
 
     def _judged(self, document: dict[str, Any], current: Aggregate | None, by: Principal) -> Given | Imported:
         """What is to be written, or what becomes of this line as it is."""
@@ -250,7 +262,9 @@ class Import:
             return Imported("forbidden", id if current is not None and may_see(current, by) else None, error)
         return given if current is None or current.given != given else Imported("unchanged", id)
 
-    def _written(self, changes: dict[int, tuple[Aggregate | None, Given]], by: Principal) -> dict[int, Imported]:
+    def _written(
+        self, changes: dict[int, tuple[Aggregate | None, Given]], by: Principal, once: Mapping[int, Once]
+    ) -> dict[int, Imported]:
         settled: dict[int, Imported] = {}
         added: dict[int, Aggregate] = {}
         revised: dict[int, Aggregate] = {}
@@ -268,10 +282,17 @@ class Import:
             else:
                 revised[line] = current.revised(given, located, now)
         if added or revised:
-            written = iter(self.listings.store(list(added.values()), list(revised.values())))
+            keys = {listing.id: once[line] for line, listing in added.items() if line in once}
+            written = iter(self.listings.store(list(added.values()), list(revised.values()), keys))
             settled |= {line: Imported("created", listing.id) for line, listing in added.items() if next(written)}
             settled |= {line: Imported("updated", listing.id) for line, listing in revised.items() if next(written)}
         return settled
+
+
+def _again(body: bytes, id: str, once: Once) -> Imported:
+    if body == once.body:
+        return Imported("created", id)
+    return Imported("invalid", problem=Invalid.field(IDEMPOTENCY_KEY, "came with another line in this place before", "header"))
 
 
 def may_see(listing: Aggregate, by: Principal) -> bool:

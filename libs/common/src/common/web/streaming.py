@@ -7,7 +7,8 @@ What a client sees:
 - a problem with its own status instead of all that, when it fails before the first outcome.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from injector import Injector
@@ -20,9 +21,10 @@ from common.web.problems import Problem, ProblemTable
 from common.web.spool import Spool
 from common.web.threads import Workers
 
-__all__ = ["CONTENT_TYPES", "PARAMETERS", "STOPPING", "Limits", "Line", "Stream", "TooLong", "ndjson"]
+__all__ = ["CONTENT_TYPES", "PARAMETERS", "STOPPING", "Limits", "Line", "Stream", "TooLong", "header", "ndjson"]
 
 PARAMETERS = "atrium.parameters"  # in the scope: the operation's parameters, read and validated
+_headers: ContextVar[Mapping[bytes, bytes]] = ContextVar("headers")
 CONTENT_TYPES = (
     "application/x-ndjson",
     "application/ndjson",
@@ -39,6 +41,12 @@ class Stream:
     method: str
     path: str
     handler: Callable[[Injector], ASGIApp]
+
+
+def header(name: str) -> str | None:
+    """That of the request whose lines are being processed; None where there is none. The operation's parameters have been validated."""
+    value = _headers.get({}).get(name.lower().encode())
+    return None if value is None else value.decode("latin-1")
 
 
 def ndjson(
@@ -64,6 +72,7 @@ def ndjson(
         if running >= max_streams:
             raise Unavailable("import", "too many imports are under way", 5)
         running += 1
+        _headers.set(dict(scope["headers"]))
         spool = Spool(how.limits.spool)
         try:
             await Exchange(scope, receive, send, how, spool).run()

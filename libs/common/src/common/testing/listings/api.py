@@ -16,6 +16,7 @@ from common.db.doorbell import Doorbell
 from common.events.catalogue import Catalogue
 from common.events.codec import Codec
 from common.events.container import CONTENT_TYPE
+from common.listings.domain import IDEMPOTENCY_KEY
 from common.testing.listings.tested import IMAGES, Body, Tested
 from common.web.app import Application, Module
 from common.web.pagination import encode_cursor
@@ -68,10 +69,11 @@ class Api:
         made: Body = answer.json()
         return made
 
-    def imported(self, content: Any) -> list[dict[str, Any]]:
+    def imported(self, content: Any, key: str | None = None) -> list[dict[str, Any]]:
         """The outcomes of these lines: bodies, or bytes as they are."""
         body = lines(content) if isinstance(content, list) else content
-        answer = self.client.post(f"{self.path}/import", content=body, headers=NDJSON)
+        headers = NDJSON if key is None else {**NDJSON, IDEMPOTENCY_KEY: key}
+        answer = self.client.post(f"{self.path}/import", content=body, headers=headers)
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, NDJSON["Content-Type"]), answer.text
         return [orjson.loads(line) for line in answer.content.splitlines()]
 

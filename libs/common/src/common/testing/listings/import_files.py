@@ -169,7 +169,8 @@ class TestImportOfFiles:
         with scripted(script) as (url, seen):
             status, _, said = run("import", file, "--url", url)
         assert (status, said.splitlines()[-1].partition(" · ")[0]) == (0, "10 listings: 10 created")
-        assert seen == [content, content, content[3:], content[5:], content[5:], content[5:]]
+        left = [[b""] * done + content[done:] for done in (0, 0, 3, 5, 5, 5)]  # each in its place
+        assert seen == left
         waits = [line for line in said.splitlines() if line.startswith("waiting")]
         assert len(waits) == 3
         assert waits[1].startswith(f"waiting up to 60 s for {url}: peer closed connection")
@@ -202,14 +203,17 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encod
 
 
 def outcomes(count: int, *, end: bool = True, abort: bool = False, forbidden: int = 0) -> Answer:
-    """Answers the first `count` of the lines; the connection is closed afterwards, properly or not."""
+    """Answers the first `count` of the lines that are not blank; the connection is closed afterwards, properly or not."""
 
-    def answer(_lines: list[bytes]) -> bytes:
+    def answer(sent: list[bytes]) -> bytes:
+        blank = sum(not line for line in sent)
         created = {"outcome": "created", "id": "x", "problem": None}
         anothers = {"outcome": "forbidden", "id": "x", "problem": {"detail": "another's"}}
-        answered = [{"line": n, **(anothers if n == forbidden else created)} for n in range(1, count + 1)]
+        answered = [{"line": blank + n, **(anothers if n == forbidden else created)} for n in range(1, count + 1)]
         if abort:
-            answered.append({"line": count + 1, "outcome": "aborted", "problem": {"detail": "the outbox is not available"}})
+            answered.append(
+                {"line": blank + count + 1, "outcome": "aborted", "problem": {"detail": "the outbox is not available"}}
+            )
         body = lines(answered)
         return HEAD + (b"%x\r\n%s\r\n" % (len(body), body) if body else b"") + (b"0\r\n\r\n" if end else b"")
 

@@ -1,7 +1,7 @@
 """The use cases where others write at the same time: what is tried again, what is refused, what is answered."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -61,9 +61,11 @@ class Contested(MemoryListings):
         self._rival()
         super().remove(listing, at)
 
-    def store(self, added: Sequence[Aggregate], revised: Sequence[Aggregate]) -> Sequence[bool]:
+    def store(
+        self, added: Sequence[Aggregate], revised: Sequence[Aggregate], once: Mapping[str, Once] | None = None
+    ) -> Sequence[bool]:
         self._rival()
-        return super().store(added, revised)
+        return super().store(added, revised, once)
 
 
 class House:

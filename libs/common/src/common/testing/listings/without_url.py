@@ -1,10 +1,18 @@
 """Listings that have no url, for a service in which they need none; its tests import this suite beside the others."""
 
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from common.listings.domain import IDEMPOTENCY_KEY
 from common.listings.ports import Restored
-from common.testing.listings.api import Api, Serve
+from common.testing.listings.api import Api, Serve, lines
 from common.testing.listings.backup import Exported
 from common.testing.listings.command_line import Run
 from common.testing.listings.contract import moved
@@ -61,3 +69,89 @@ class TestWithoutUrl(Exported):
         assert api.patched(made, url=None)["url"] is None
         assert api.create(given)["url"] == given["url"]
         assert [told["url"] for told in api.told()] == [None, given["url"], None, given["url"]]
+
+    def test_a_line_that_comes_again_under_its_key_is_no_other(self, own: Api, listing: Make) -> None:
+        bare, with_url = listing(url=None), listing()
+        first = own.imported([bare, with_url, bare, b"no JSON"], "k-1")
+        assert [each["outcome"] for each in first] == ["created", "created", "created", "invalid"]
+        events = len(own.events())
+        again = own.imported([bare, with_url, bare, bare], "k-1")
+        assert [(each["outcome"], each["id"]) for each in again[:3]] == [
+            ("created", first[0]["id"]),
+            ("unchanged", first[1]["id"]),
+            ("created", first[2]["id"]),
+        ]
+        assert again[3]["outcome"] == "created", "what was refused has used no key"
+        assert len(own.events()) == events + 1
+        # A place of its own, whatever stands in the others; another key is another import.
+        assert own.imported([b"", b"", bare], "k-1") == again[2:3]
+        assert own.imported([bare], "k-2")[0]["id"] not in {each["id"] for each in again}
+
+    def test_another_line_in_its_place_is_refused_by_name(self, own: Api, listing: Make) -> None:
+        own.imported([listing(url=None)], "k-1")
+        (refused,) = own.imported([listing(url=None, name="Another")], "k-1")
+        assert refused["outcome"] == "invalid"
+        assert [(error["in"], error["name"]) for error in refused["problem"]["errors"]] == [("header", IDEMPOTENCY_KEY)]
+        assert len(own.listed()) == 1
+
+    def test_of_many_imports_at_once_one_creates(self, own: Api, listing: Make) -> None:
+        bare = [listing(url=None) for _ in range(40)]
+        with ThreadPoolExecutor(8) as pool:
+            outcomes = list(pool.map(lambda _: own.imported(bare, "k-1"), range(8)))
+        assert outcomes == [outcomes[0]] * 8
+        assert sorted(each["id"] for each in outcomes[0]) == sorted(each["id"] for each in own.listed())
+        assert len(own.events()) == 40
+
+    @pytest.mark.parametrize("passed", [0, 700, 50_000])
+    def test_a_file_is_imported_once_though_its_outcomes_are_cut_off(
+        self, run: Run, own: Api, listing: Make, tmp_path: Path, passed: int
+    ) -> None:
+        """Everything is written, and the client hears of it after so many bytes, or not at all."""
+        file = tmp_path / "bare.ndjson"
+        file.write_bytes(lines([listing(url=None) for _ in range(2100)]))
+        with cut_off(own.client.base_url.port or 0, [passed, passed]) as url:
+            status, _, said = run("import", file, "--url", url)
+        assert (status, said.splitlines()[-1].partition(" · ")[0]) == (0, "2,100 listings: 2,100 created")
+        assert len(own.listed()) == 2100
+        assert run("import", file, "--url", own.client.base_url)[0] == 0
+        assert len(own.listed()) == 2100, "the same file is the same import"
+
+
+@contextmanager
+def cut_off(port: int, passes: Sequence[int]) -> Iterator[str]:
+    """A way to that port whose first connections are cut once so many bytes of the answer have passed and all of it was there."""
+    left = list(passes)
+
+    def carry(client: socket.socket) -> None:
+        passed = left.pop(0) if left else None
+        with client, socket.create_connection(("127.0.0.1", port)) as server:
+            to_server = threading.Thread(target=pump, args=(client, server), daemon=True)
+            to_server.start()
+            if passed is None:
+                pump(server, client)
+                return
+            answer = b""
+            while not answer.endswith(b"0\r\n\r\n") and (piece := server.recv(65536)):
+                answer += piece
+            client.sendall(answer[:passed])
+            client.shutdown(socket.SHUT_RDWR)  # closing alone does not, while the other thread reads
+
+    def accept() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=carry, args=(client,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    assert not left
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_WR)
