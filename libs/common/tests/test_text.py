@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import Invalid
-from common.text import plain
+from common.text import MARKS, plain, stream_safe
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,16 @@ def test_plain_text_is_a_fixed_point(text):
     except Invalid:
         return
     assert plain(once, "name", maximum=1000, lines=True) == once
+
+
+@pytest.mark.parametrize("marks", ["\u0300\u0327", "\uff9e\u0300", "\u0344\u0327"])
+def test_of_marks_without_end_the_first_count(marks):
+    """To normalise a run of them takes the square of its length."""
+    stored = plain("a" + marks * 10_000 + "b", "x", maximum=2 * MARKS + 2)
+    assert (stored[-1], stream_safe(stored[:-1]) in (stored[:-1], stored[: MARKS + 1])) == ("b", True)
+    assert plain("a" + "\u0300<b>\u0327</b>" * 200, "x", maximum=2 * MARKS + 2)
+
+
+def test_marks_that_people_write_stay():
+    for text in ("ฐี่ปุ่น", "क्ष्म्य", "n̈ǫ̃́", "か\uff9e"):
+        assert stream_safe(text) == text

@@ -34,6 +34,18 @@ _NO_TEXT = [
 ]
 #: Looks like the beginning of a tag, and is none.
 _LOOSE = re.compile(r"<(?=[A-Za-z/!?])")
+#: How many marks in a row count (UAX #15, stream-safe text): to bring a run into its order takes the square of its length.
+MARKS = 30
+
+
+def _marks() -> str:
+    """What is nothing but marks once it is decomposed, as the inside of a character class."""
+    decomposed = ((chr(point), unicodedata.normalize("NFKD", chr(point))) for point in (*range(0x300, 0x1E950), 0xFF9E, 0xFF9F))
+    return "".join(each for each, parts in decomposed if all(map(unicodedata.combining, parts)))
+
+
+#: (The class is large, thus slow: most characters of most texts never get to it.)
+_TOO_MANY_MARKS = re.compile("(?=[\u0300-\U0010ffff])([{0}]{{{1}}})[{0}]+".format(_marks(), MARKS))
 _SPACES = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r"\n{3,}")
 
@@ -60,9 +72,14 @@ def plain(text: str, field: str, *, maximum: int, lines: bool = False) -> str:
     return text
 
 
+def stream_safe(text: str) -> str:
+    """`text` without the marks behind the first thirty of a run: then it can be normalised in no time."""
+    return text if text.isascii() else _TOO_MANY_MARKS.sub(r"\1", text)
+
+
 def _characters_cleaned(text: str) -> str:
     """In NFC, without control characters. Both may make markup of what was none: U+037E becomes a semicolon, `<` meets a letter."""
-    return _CONTROLS.sub("", unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n"))
+    return _CONTROLS.sub("", unicodedata.normalize("NFC", stream_safe(text)).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _marks_removed(text: str) -> str:

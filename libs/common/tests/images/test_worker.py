@@ -65,6 +65,7 @@ BAD = {
     "/short.jpg": "broken",
     "/headers.jpg": "broken",
     "/no-http.jpg": "broken",
+    "/preliminary.jpg": "broken",
     "/loop.jpg": "redirects",
     "/missing.jpg": "refused",
     "/failing.jpg": "server-error",

@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from common.errors import Invalid
+from common.web.json_input import parse_json
 from common.web.serve import HttpServer
 
 JSON = {"Content-Type": "application/json"}
@@ -318,3 +320,19 @@ def test_a_refusal_says_what_to_do_instead(client: httpx.Client) -> None:
     assert stream["detail"] == "text/plain is not accepted; send application/x-ndjson"
     nothing = client.get("/v1.0/nothing").json()
     assert nothing["detail"] == "There is nothing at this path; the specification at /v1.0/openapi.json lists the paths there are"
+
+
+DEEP = b"[" * 1010 + b"]" * 1010
+
+
+def test_what_a_name_that_came_again_has_hidden_is_no_500(client: httpx.Client) -> None:
+    for body in (b'{"a": ' + DEEP + b', "a": 1}', b'{"name": "x", "name": ' + DEEP + b"}", b'{"a": ' + DEEP + b"}"):
+        answer = client.post("/v1.0/toys", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize("inner", [b"[" + b",".join([b"[]"] * 1000) + b", NaN]", b'"\\u0000"', b'[{"b": "\\u0000"}]', DEEP])
+def test_a_long_name_is_told_no_longer_than_people_read(inner: bytes) -> None:
+    with pytest.raises(Invalid) as raised:
+        parse_json(b'{"' + b"k" * 100_000 + b'": ' + inner + b"}")
+    assert 200 <= len(raised.value.errors[0].name) <= 260

@@ -1,5 +1,6 @@
 """Imports as streams, over real sockets: prompt, in order, in constant memory, and with a clear end whatever happens."""
 
+import asyncio
 import http.client
 import json
 import socket
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +19,8 @@ import httpx
 import pytest
 
 from common.errors import Unavailable
+from common.security.current import use
+from common.security.principal import Principal
 from common.web import exchange
 from common.web.serve import HttpServer, running
 from common.web.streaming import CONTENT_TYPES, Limits, Line, Stream, ndjson
@@ -323,3 +327,30 @@ def test_a_slow_import_goes_on_as_long_as_lines_come(toys: ModuleType, monkeypat
         status, lines = send_then_read(server, slowly())
         assert (status, len(lines)) == (200, 10)
         assert "aborted" not in str(lines)
+
+
+def test_one_subject_cannot_keep_all_others_out() -> None:
+    handle = ndjson(echo, max_streams=4)
+    scope = {"type": "http", "path": PATH, "headers": [(b"content-type", NDJSON["Content-Type"].encode())]}
+
+    async def never() -> Any:
+        await asyncio.sleep(3600)
+
+    async def ignored(_message: Any) -> None:
+        pass
+
+    def begun(subject: str) -> "asyncio.Task[None]":
+        context = copy_context()
+        context.run(use, Principal("https://issuer.example", subject, frozenset()))
+        return asyncio.get_running_loop().create_task(handle(dict(scope), never, ignored), context=context)  # type: ignore[arg-type]
+
+    async def refused() -> list[bool]:
+        tasks = [begun(subject) for subject in ("a", "a", "a", "b", "b", "c")]
+        await asyncio.sleep(0.05)
+        answers = [task.done() and isinstance(task.exception(), Unavailable) for task in tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return answers
+
+    assert asyncio.run(refused()) == [False, False, True, False, False, True]

@@ -13,6 +13,8 @@ from enum import IntEnum
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from common.text import stream_safe
+
 #: Characters of a token that count; what follows is cut off, in documents and in queries alike.
 TOKEN = 64
 
@@ -85,6 +87,7 @@ def fold(text: str) -> str:
     """`text` without case, and without the accents of Latin, Greek and Cyrillic: `Łódź` → `lodz`, `Straße` → `strasse`."""
     if text.isascii():
         return text.lower()
+    text = stream_safe(text)
     # Twice: case folding and compatibility forms bring one another about (`㎏`, `İ`).
     for _ in range(2):
         text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold()).translate(_FOLD)
@@ -117,7 +120,7 @@ def _parts(word: str) -> Sequence[str]:
 
 def words(text: str) -> tuple[Word, ...]:
     """The words that someone searches for, each once; the last may be unfinished. Empty where `text` holds no letter or digit."""
-    folded = [token.folded for token in tokens(unicodedata.normalize("NFC", text))]
+    folded = [token.folded for token in tokens(unicodedata.normalize("NFC", stream_safe(text)))]
     if not folded:
         return ()
     finished = dict.fromkeys(word for word in folded[:-1] if word != folded[-1])

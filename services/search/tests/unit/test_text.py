@@ -123,3 +123,8 @@ def test_swapped_neighbours_are_one_typo() -> None:
 def test_every_token_of_a_text_is_found_by_its_own_word(text: str) -> None:
     for token in tokens(text):
         assert Matcher((Word(token.folded),))(token.folded) is Match.EXACT
+
+
+def test_marks_without_end_are_cut_off_before_they_are_brought_into_order():
+    assert len(fold("\u3042" + "\uff9e\u0300" * 5000)) < 100
+    assert fold("e" + "\u0301" * 5000) == "e"

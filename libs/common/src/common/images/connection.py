@@ -13,6 +13,8 @@ import httpcore
 
 #: Seconds: how long one connection may take, how long a server may be silent, and between two looks whether we are to stop.
 CONNECT, SILENCE, LOOK = 5.0, 8.0, 0.25
+#: Bytes that come before the body of an answer.
+HEADS = 256 * 1024
 Resolve = Callable[[str, int], Sequence[str]]
 
 
@@ -68,10 +70,25 @@ def resolved(host: str, port: int, patience: Patience, resolve: Resolve) -> Sequ
 
 
 class Pinned(httpcore.NetworkBackend):
-    """Connects to these addresses, whatever the host is called; TLS still verifies its name."""
+    """Connects to these addresses, whatever the host is called; TLS still verifies its name.
+
+    Until `answered` no more than HEADS bytes are read: preliminary answers (1xx) could go on for ever.
+    """
 
     def __init__(self, addresses: Sequence[str], patience: Patience) -> None:
         self._addresses, self._patience = addresses, patience
+        self._heads = 0
+
+    def answered(self) -> None:
+        """What is read from now on is the body."""
+        self._heads = -1
+
+    def count(self, size: int) -> None:
+        """Raises httpcore's RemoteProtocolError once the heads are too long."""
+        if self._heads >= 0:
+            self._heads += size
+            if self._heads > HEADS:
+                raise httpcore.RemoteProtocolError("the head of the answer has no end")
 
     def connect_tcp(
         self,
@@ -88,24 +105,27 @@ class Pinned(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
                 continue
-            return _Stream(connected, self._patience)
+            return _Stream(connected, self._patience, self.count)
         raise failure
 
 
 class _Stream(httpcore.NetworkStream):
     """Reads and writes until the deadline, and looks now and then whether it is to stop: who sends a byte at a time gains nothing."""
 
-    def __init__(self, stream: httpcore.NetworkStream, patience: Patience) -> None:
-        self._stream, self._patience = stream, patience
+    def __init__(self, stream: httpcore.NetworkStream, patience: Patience, count: Callable[[int], None]) -> None:
+        self._stream, self._patience, self._count = stream, patience, count
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         silent_until = time.monotonic() + SILENCE
         while True:
             try:
-                return self._stream.read(max_bytes, min(LOOK, self._patience.left()))
+                piece = self._stream.read(max_bytes, min(LOOK, self._patience.left()))
             except httpcore.ReadTimeout:
                 if time.monotonic() > silent_until:
                     raise
+            else:
+                self._count(len(piece))
+                return piece
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, min(SILENCE, self._patience.left()))
@@ -117,7 +137,7 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         secure = self._stream.start_tls(ssl_context, server_hostname, min(CONNECT, self._patience.left()))
-        return _Stream(secure, self._patience)
+        return _Stream(secure, self._patience, self._count)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

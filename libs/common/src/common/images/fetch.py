@@ -72,10 +72,12 @@ class Fetcher:
             "Accept-Encoding": "identity",
             "Connection": "close",
         }
+        backend = Pinned(addresses, patience)
         with (
-            httpcore.HTTPConnection(origin, self.tls, network_backend=Pinned(addresses, patience)) as connection,
+            httpcore.HTTPConnection(origin, self.tls, network_backend=backend) as connection,
             connection.stream("GET", _target(url, port), headers=headers) as answer,
         ):
+            backend.answered()
             yield answer
 
     def _addresses(self, host: str, port: int, patience: Patience) -> list[str]:

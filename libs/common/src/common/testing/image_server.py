@@ -181,6 +181,13 @@ def _headers(handler: BaseHTTPRequestHandler, _: ImageServer) -> None:
         handler.wfile.write(b"X-%d: %s\r\n" % (number, b"x" * 1000))
 
 
+def _preliminary(handler: BaseHTTPRequestHandler, server: ImageServer) -> None:
+    """One answer that says nothing yet after the other."""
+    with contextlib.suppress(OSError):
+        while not server.ended.is_set():
+            handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+
+
 def _no_http(handler: BaseHTTPRequestHandler, _: ImageServer) -> None:
     handler.wfile.write(jpeg())
 
@@ -206,6 +213,7 @@ _PATHS: dict[str, Answer] = {
     "/short.jpg": _short,
     "/headers.jpg": _headers,
     "/no-http.jpg": _no_http,
+    "/preliminary.jpg": _preliminary,
     "/redirect.jpg": _redirect,
     "/loop.jpg": _loop,
     "/failing.jpg": _failing,

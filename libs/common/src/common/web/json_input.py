@@ -27,11 +27,14 @@ def parse_json(data: bytes | bytearray | memoryview) -> Any:
         raise Invalid((_what_is_wrong(bytes(data), error),)) from None
     holder = [value]
     checker = _Checker()
-    checker.check(holder, "", 0)
+    checker.check(holder, None, 0)
     data = bytes(data)
     # Every key leaves its mark `":`, and strings can only add marks: equal counts mean that no name came twice.
     if len(_KEYS.findall(data)) != checker.keys:
-        json.loads(data, object_pairs_hook=_unique)
+        try:
+            json.loads(data, object_pairs_hook=_unique)
+        except RecursionError:  # deep within what a name that came again has hidden
+            raise Invalid.field("", f"is nested deeper than {MAX_DEPTH} levels") from None
     return holder[0]
 
 
@@ -41,15 +44,15 @@ class _Checker:
     def __init__(self) -> None:
         self.keys = 0
 
-    def check(self, container: Any, path: str, depth: int) -> None:
+    def check(self, container: Any, path: "_Path", depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise Invalid.field(_shortened(path), f"is nested deeper than {MAX_DEPTH} levels")
+            raise Invalid.field(_named(path), f"is nested deeper than {MAX_DEPTH} levels")
         if isinstance(container, dict):
             self.keys += len(container)
             entries: Any = container.items()
             for key in container:
                 if "\0" in key:
-                    raise Invalid.field(_joined(path, key), "its name contains the character U+0000")
+                    raise Invalid.field(_named((path, key)), "its name contains the character U+0000")
         else:
             entries = enumerate(container)
         whole: list[tuple[Any, int]] = []
@@ -57,27 +60,35 @@ class _Checker:
             kind = type(value)
             if kind is str:
                 if "\0" in value:
-                    raise Invalid.field(self._name(container, path, key, depth), "contains the character U+0000")
+                    raise Invalid.field(_named(_inner(path, key, depth)), "contains the character U+0000")
             elif kind is dict or kind is list:
-                self.check(value, self._name(container, path, key, depth), depth + 1)
+                self.check(value, _inner(path, key, depth), depth + 1)
             elif kind is float and value.is_integer() and -_INT64 < value < _INT64:
                 whole.append((key, int(value)))
         for key, number in whole:
             container[key] = number
 
-    @staticmethod
-    def _name(container: Any, path: str, key: Any, depth: int) -> str:
-        if isinstance(container, dict):
-            return _joined(path, key)
-        return f"{path}[{key}]" if depth else ""  # depth 0 is the list that holds the document itself
+
+#: From a value out to the document: a key or a position, behind the path of what holds it. Written out only to be shown.
+_Path = tuple[Any, str | int] | None
 
 
-def _joined(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
+def _inner(path: _Path, key: str | int, depth: int) -> _Path:
+    return (path, key) if depth else None  # depth 0 is the list that holds the document itself
 
 
-def _shortened(path: str) -> str:
-    return path if len(path) <= 200 else f"{path[:200]}…"
+def _named(path: _Path) -> str:
+    """As in `rooms[3].name`; keys, and all of it, no longer than people read."""
+    steps: list[str | int] = []
+    while path is not None:
+        path, step = path
+        steps.append(step)
+    written = "".join(f"[{step}]" if isinstance(step, int) else f".{_shortened(step)}" for step in reversed(steps))
+    return _shortened(written.removeprefix("."))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -97,7 +108,7 @@ def _what_is_wrong(data: bytes, error: orjson.JSONDecodeError) -> FieldError:
     if not data.strip():
         return FieldError("body", "", "is empty, JSON was expected")
     try:
-        found = _unbearable(json.loads(data, strict=False, parse_int=float), "")
+        found = _unbearable(json.loads(data, strict=False, parse_int=float), None)
     except (ValueError, RecursionError):
         found = None
     if found is not None:
@@ -105,17 +116,13 @@ def _what_is_wrong(data: bytes, error: orjson.JSONDecodeError) -> FieldError:
     return FieldError("body", "", f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"[:300])
 
 
-def _unbearable(value: Any, path: str) -> FieldError | None:
+def _unbearable(value: Any, path: _Path) -> FieldError | None:
     """The first value that Python's lenient parser takes and nobody else could."""
     if isinstance(value, float) and not isfinite(value):
-        return FieldError("body", _shortened(path), "must be a finite number")
+        return FieldError("body", _named(path), "must be a finite number")
     if isinstance(value, str) and "\0" in value:
-        return FieldError("body", _shortened(path), "contains the character U+0000")
+        return FieldError("body", _named(path), "contains the character U+0000")
     if isinstance(value, str) and not value.isprintable() and any("\ud800" <= each <= "\udfff" for each in value):
-        return FieldError("body", _shortened(path), "contains half of a surrogate pair")
-    entries: Any = ()
-    if isinstance(value, dict):
-        entries = ((_joined(path, key), each) for key, each in value.items())
-    elif isinstance(value, list):
-        entries = ((f"{path}[{position}]", each) for position, each in enumerate(value))
-    return next((found for inner, each in entries if (found := _unbearable(each, inner))), None)
+        return FieldError("body", _named(path), "contains half of a surrogate pair")
+    entries: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return next((found for key, each in entries if (found := _unbearable(each, (path, key))) is not None), None)

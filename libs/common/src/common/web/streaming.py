@@ -7,6 +7,7 @@ What a client sees:
 - a problem with its own status instead of all that, when it fails before the first outcome.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from injector import Injector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.errors import Unavailable
+from common.security.current import principal
 from common.web.exchange import STOPPING, Exchange, How, Limits, Process
 from common.web.lines import Line, TooLong
 from common.web.problems import Problem, ProblemTable
@@ -61,23 +63,24 @@ def ndjson(
 
     `process` gets up to `batch_lines` numbered lines, in order, in a worker thread with the request's ids, and returns one
     outcome (one line of JSON, without its end) for each; a line beyond `line` bytes comes as TooLong. What it raises ends the
-    import (see above). More than `max_streams` at a time are refused with 503.
+    import (see above). More than `max_streams` at a time are refused with 503, and more than half of
+    them of one subject: nobody can keep all others out.
     """
     how = How(process, limits or Limits(), workers or Workers("import", 2), problems or ProblemTable())
-    running = 0
+    running: Counter[str] = Counter()
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal running
         _check_content(scope)
-        if running >= max_streams:
+        owner = principal().owner  # "" is nobody in particular, on this machine alone
+        if running.total() >= max_streams or (owner and running[owner] >= max_streams // 2):
             raise Unavailable("import", "too many imports are under way", 5)
-        running += 1
+        running[owner] += 1
         _headers.set(dict(scope["headers"]))
         spool = Spool(how.limits.spool)
         try:
             await Exchange(scope, receive, send, how, spool).run()
         finally:
-            running -= 1
+            running[owner] -= 1
             spool.close()
 
     return handle

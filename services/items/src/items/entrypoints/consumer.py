@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from common.backoff import Backoff
 from common.errors import Unavailable
@@ -33,6 +34,8 @@ class LearnRooms(Handler):
         for event in events:
             answers.append(None)
             match event.type:
+                case "RoomCreated" | "RoomUpdated" if (fault := _fault(event.data)) is not None:
+                    answers[-1] = Rejected("invalid", fault)
                 case "RoomCreated" | "RoomUpdated":
                     rooms.append(KnownRoom(id=event.data["id"], version=event.data["version"], place=Place.of(event.data)))
                 case "RoomDeleted":
@@ -42,6 +45,14 @@ class LearnRooms(Handler):
         self.known.learn(rooms)
         failpoint("items.learned")
         return answers
+
+
+def _fault(room: Mapping[str, Any]) -> str | None:
+    """What no room can be: items would tell it on, and search would refuse them for it."""
+    lat, lon = room["coordinates"]["lat"], room["coordinates"]["lon"]
+    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+        return f"there is no place at latitude {lat}, longitude {lon}"
+    return None if room["version"] >= 1 else f"the version {room['version']} is out of range"
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class TestImportOfFiles:
         assert status == 2
         assert said.count(f"waiting up to 0.5 s for {url}: ") == 1
         assert said.splitlines()[-1].startswith(f"{tested.service.name}: the API at {url} is not available: ")
-        assert said.endswith("Connection refused; importing the file again goes on from line 1\n")
+        assert said.endswith("Connection refused; importing the file again, as it is, goes on from line 1\n")
 
     def test_what_answers_but_is_no_such_api_is_named(
         self, run: Run, tested: Tested, shared: Api, listing: Make, tmp_path: Path
