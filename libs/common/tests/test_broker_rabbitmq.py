@@ -334,6 +334,24 @@ def test_a_bug_in_a_callback_costs_the_connection_and_not_the_thread(broker: Bro
     assert broker.depth(QUEUE.name) == 2
 
 
+def test_a_loop_that_is_broken_costs_the_connection_and_not_the_thread(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    broker.declare(TOPOLOGY)
+    publisher = broker.publisher()
+    publisher.publish(EXCHANGE, messages(1), 5.0)
+    connection = publisher._link._connection  # type: ignore[attr-defined]
+
+    def broken() -> None:
+        connection.ioloop._poller._w_interrupt.shutdown(socket.SHUT_RDWR)  # by which others wake it
+        connection._transport._sock.shutdown(socket.SHUT_RDWR)
+        raise ZeroDivisionError
+
+    connection.ioloop.add_callback_threadsafe(broken)
+    eventually(lambda: "ZeroDivisionError" in caplog.text)
+    becomes_available(lambda: publisher.publish(EXCHANGE, messages(1), 5.0))
+    connection._transport._sock.close()
+    assert broker.depth(QUEUE.name) == 2
+
+
 # Wiped
 
 

@@ -186,8 +186,12 @@ class Link:
                     self._drop(reason_of(error))
                     if connection.is_closed:
                         break
-                    connection.ioloop.add_callback_threadsafe(partial(self._say_goodbye, connection))
-            connection.ioloop.close()
+                    try:
+                        connection.ioloop.add_callback_threadsafe(partial(self._say_goodbye, connection))
+                    except OSError:  # the loop itself is broken: nobody can say goodbye on it
+                        break
+            with contextlib.suppress(OSError):
+                connection.ioloop.close()
             self._ended.wait(self._backoff.pause())
 
     def _opened(self, connection: "BaseConnection[IOLoop]") -> None:
