@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -13,6 +12,7 @@ from common.messaging.connect import connect
 from common.messaging.port import Broker
 from common.messaging.topology import ITEMS, ITEMS_ROOMS, Queue, Topology
 from common.testing.ledger import Ledger
+from common.testing.samples import published_room
 from common.testing.system import Command, System
 from common.testing.tenants import Tenants, tenancy
 from common.testing.waiting import eventually
@@ -40,15 +40,6 @@ def told(broker: Broker, id: str) -> list[tuple[str, Item]]:
     events = [codec.decode(message.body) for message in broker.browse("witness", 10_000)]
     of_item = {int(data["version"]): (type, data) for type, data in events if data["id"] == id}
     return [of_item[version] for version in sorted(of_item)]
-
-
-def published_room(system: System, **given: Any) -> Item:
-    listing = {"name": "Attic", "description": "-", "price": 1, "recurrency": "daily", "provider": "test"}
-    listing |= {"url": f"https://test.example/{uuid4()}", "coordinates": {"lat": 52.4986, "lon": 13.4034}}
-    answer = system.rooms.post("/v1.0/rooms", json=listing | given)
-    assert answer.status_code == 201, answer.text
-    room: Item = answer.json()
-    return room
 
 
 def published(system: System, **given: Any) -> Item:

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
 from common.db.engine import open_engine, transaction
+from common.testing.samples import published_room
 from common.testing.system import System
 from common.testing.waiting import eventually
 
@@ -23,15 +23,6 @@ def run(system: System, *words: str, **settings: str) -> subprocess.CompletedPro
     """A command beside the running system."""
     command = [sys.executable, "-m", *words]
     return subprocess.run(command, env={**system.environ, **settings}, capture_output=True, text=True, timeout=120, check=False)
-
-
-def room_of(system: System, **given: Any) -> Document:
-    listing = {"name": "Attic", "description": "-", "price": 1, "recurrency": "daily", "provider": "test"}
-    listing |= {"url": f"https://test.example/{uuid4()}", "coordinates": {"lat": 52.4986, "lon": 13.4034}}
-    answer = system.rooms.post("/v1.0/rooms", json=listing | given)
-    assert answer.status_code == 201, answer.text
-    room: Document = answer.json()
-    return room
 
 
 def item_in(system: System, room: Document) -> str:
@@ -53,7 +44,7 @@ def renamed(system: System, room: Document, name: str) -> None:
 
 
 def test_rooms_that_come_back_from_an_older_backup_are_known_and_followed_again(whole: System, tmp_path: Path) -> None:
-    room = room_of(whole)
+    room = published_room(whole)
     item = item_in(whole, room)
     assert run(whole, "items", "audit").returncode == 0
     backup = str(tmp_path / "rooms.avro")
@@ -62,7 +53,7 @@ def test_rooms_that_come_back_from_an_older_backup_are_known_and_followed_again(
     for name in ("Cellar", "Loft"):
         renamed(whole, room, name)
     eventually(lambda: room_name(whole, item) == "Loft")
-    later = room_of(whole)
+    later = published_room(whole)
     lost = item_in(whole, later)
     agreed = run(whole, "items", "audit")
     assert (agreed.returncode, agreed.stdout) == (0, "")
@@ -100,7 +91,7 @@ def test_rooms_that_come_back_from_an_older_backup_are_known_and_followed_again(
 
 
 def test_without_the_rooms_api_the_audit_ends_in_one_line_and_changes_nothing(whole: System) -> None:
-    item = item_in(whole, room_of(whole))
+    item = item_in(whole, published_room(whole))
     told = run(whole, "items", "audit", "--repair", ROOMS_URL="http://127.0.0.1:1")
     assert (told.returncode, told.stdout) == (2, "")
     assert told.stderr.splitlines()[-1].startswith("items: the rooms API at http://127.0.0.1:1")

@@ -3,6 +3,8 @@
 from typing import Any
 from uuid import uuid4
 
+from common.testing.system import System
+
 
 def a_room(**given: Any) -> dict[str, Any]:
     return {
@@ -18,3 +20,11 @@ def a_room(**given: Any) -> dict[str, Any]:
 
 def an_item(**given: Any) -> dict[str, Any]:
     return {"name": "Upright piano", "category": "music", "price": 900, "provider": "nestly"} | given
+
+
+def published_room(system: System, **given: Any) -> dict[str, Any]:
+    """A room that this system has just published, as it was answered."""
+    answer = system.rooms.post("/v1.0/rooms", json=a_room(**{"name": "Attic"} | given))
+    assert answer.status_code == 201, answer.text
+    room: dict[str, Any] = answer.json()
+    return room
